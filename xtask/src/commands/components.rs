@@ -1,0 +1,34 @@
+use anyhow::Result;
+
+use crate::components::{self, consul, rabbitmq};
+use crate::ports::Prefer;
+use crate::session::{self, Session};
+use crate::state::State;
+use crate::{environment, signals};
+
+/// Start only the components (PostgreSQL, Redis, RabbitMQ, Consul), for running single crates' tests
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask components                                   until Ctrl-C\n  \
+    cargo xtask --state /tmp/mine components --detach        in the background\n  \
+    . /tmp/mine/test.env && cargo nextest run -p artel-persist")]
+pub struct Args {
+    /// Return when they are ready, and leave them running
+    #[arg(long, short)]
+    detach: bool,
+}
+
+pub fn run(state: &State, args: &Args) -> Result<()> {
+    if args.detach {
+        return session::detach(state);
+    }
+    let session = Session::begin(state, Prefer::Standard, None)?;
+    let context = &session.context;
+    components::start(context, || Ok(()))?;
+    signals::check()?;
+    println!("\n{}", environment::write(context)?);
+    println!("Consul    {}/ui/", consul::url(context));
+    println!("RabbitMQ  {} (login in the URL above)", rabbitmq::management(context));
+    println!("`. {}` sets these variables in a shell.", state.test_env().display());
+    session.stay()
+}
