@@ -1,0 +1,95 @@
+//! What the annotations of the contracts say, read from the descriptor set.
+
+use std::sync::LazyLock;
+
+use prost::Message;
+use prost_reflect::{
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor,
+};
+
+use crate::DESCRIPTORS;
+use crate::options::{EntityOptions, EventOptions, FieldOptions, MethodOptions};
+
+static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    DescriptorPool::decode(DESCRIPTORS).expect("the descriptor set was written by our own build script")
+});
+
+/// The descriptors of every contract.
+#[must_use]
+pub fn pool() -> &'static DescriptorPool {
+    &POOL
+}
+
+/// What the method's annotation says; `None` where it has none, which denies it to everybody.
+#[must_use]
+pub fn method(method: &MethodDescriptor) -> Option<MethodOptions> {
+    read(&method.options(), "artel.options.v1.method")
+}
+
+/// What makes the message an entity, if anything does.
+#[must_use]
+pub fn entity(message: &MessageDescriptor) -> Option<EntityOptions> {
+    read(&message.options(), "artel.options.v1.entity")
+}
+
+/// What makes the message an event, if anything does.
+#[must_use]
+pub fn event(message: &MessageDescriptor) -> Option<EventOptions> {
+    read(&message.options(), "artel.options.v1.event")
+}
+
+/// What the field's annotation says; the defaults where it has none.
+#[must_use]
+pub fn field(field: &FieldDescriptor) -> FieldOptions {
+    read(&field.options(), "artel.options.v1.field").unwrap_or_default()
+}
+
+/// The method behind a request path, `/artel.order.v1.OrderService/GetOrder`, and what its annotation says.
+#[must_use]
+pub fn method_by_path(path: &str) -> Option<(MethodDescriptor, Option<MethodOptions>)> {
+    let (service, name) = path.strip_prefix('/')?.split_once('/')?;
+    let found = pool().get_service_by_name(service)?.methods().find(|method| method.name() == name)?;
+    let options = method(&found);
+    Some((found, options))
+}
+
+fn read<T: Message + Default>(options: &DynamicMessage, name: &str) -> Option<T> {
+    let extension: ExtensionDescriptor = pool().get_extension_by_name(name)?;
+    if !options.has_extension(&extension) {
+        return None;
+    }
+    options.get_extension(&extension).as_message()?.transcode_to().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::{Access, Scope};
+
+    #[test]
+    fn annotations_are_read() {
+        let order = pool().get_message_by_name("artel.order.v1.Order").unwrap();
+        let options = entity(&order).unwrap();
+        assert_eq!((options.table.as_str(), options.scope()), ("orders", Scope::Workspace));
+        assert!(field(&order.get_field_by_name("id").unwrap()).key);
+        let (_, options) = method_by_path("/artel.catalog.v1.CatalogService/ImportFeed").unwrap();
+        let options = options.unwrap();
+        assert_eq!((options.access(), options.role.as_str()), (Access::Role, "catalog_editor"));
+    }
+
+    #[test]
+    fn every_method_of_ours_says_who_may_call_it() {
+        for service in pool().services().filter(|service| service.full_name().starts_with("artel.")) {
+            for one in service.methods() {
+                let options = method(&one).unwrap_or_default();
+                assert_ne!(
+                    options.access(),
+                    Access::Unspecified,
+                    "{} has no access annotation",
+                    one.full_name()
+                );
+                assert_eq!(options.access() == Access::Role, !options.role.is_empty(), "{}", one.full_name());
+            }
+        }
+    }
+}

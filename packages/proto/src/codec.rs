@@ -1,0 +1,76 @@
+//! The codec of every stub: protobuf, and on the way in the field rules, so that no handler can forget them.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use tonic::Status;
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+
+use crate::validate::{Validate, check};
+
+/// Encodes and decodes protobuf; what is decoded is checked against its field rules.
+#[derive(Debug, Clone)]
+pub struct CheckedCodec<T, U>(PhantomData<(T, U)>);
+
+impl<T, U> Default for CheckedCodec<T, U> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T, U> Codec for CheckedCodec<T, U>
+where
+    T: Message + Send + 'static,
+    U: Message + Default + Validate + Send + 'static,
+{
+    type Encode = T;
+    type Decode = U;
+    type Encoder = ProtobufEncoder<T>;
+    type Decoder = CheckedDecoder<U>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProtobufEncoder(PhantomData)
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        CheckedDecoder(PhantomData)
+    }
+}
+
+/// Encodes protobuf.
+#[derive(Debug, Clone)]
+pub struct ProtobufEncoder<T>(PhantomData<T>);
+
+impl<T: Message> Encoder for ProtobufEncoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, item: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        item.encode(buffer).map_err(|error| Status::internal(error.to_string()))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::default()
+    }
+}
+
+/// Decodes protobuf and checks it.
+#[derive(Debug, Clone)]
+pub struct CheckedDecoder<U>(PhantomData<U>);
+
+impl<U: Message + Default + Validate> Decoder for CheckedDecoder<U> {
+    type Item = U;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
+        let item = U::decode(buffer).map_err(|error| {
+            Status::invalid_argument(format!("the message is not valid protobuf: {error}"))
+        })?;
+        check(&item)?;
+        Ok(Some(item))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::default()
+    }
+}
