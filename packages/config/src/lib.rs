@@ -1,1 +1,182 @@
-//! 
+//! One typed configuration: defaults, then a file, then the environment. The documented default file of each crate *is*
+//! its default; unknown keys are refused, and everything is read before a port is bound.
+//!
+//! A key `mesh.consul` is `[mesh] consul = …` in the file and `ARTEL_MESH__CONSUL` in the environment. A key that ends
+//! in `_file` beside one without names a file that holds the value, as container secrets come.
+
+mod secret;
+mod section;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+pub use secret::Secret;
+
+/// What is wrong with the configuration, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("{path} is not valid TOML: {source}")]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// The defaults hold no such key.
+    #[error("unknown key `{key}` ({origin}); the section [{section}] has: {known}")]
+    Unknown {
+        /// The key.
+        key: String,
+        /// Where it stands: the file or an environment variable.
+        origin: String,
+        /// Its section.
+        section: String,
+        /// The keys there are.
+        known: String,
+    },
+    /// A value has the wrong type or is out of range.
+    #[error("section [{section}]: {message}")]
+    Invalid {
+        /// The section.
+        section: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// The file and the environment, from which each crate takes its section.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    file: Table,
+    path: Option<PathBuf>,
+    environment: BTreeMap<String, String>,
+}
+
+impl Config {
+    /// Reads the file (if one is named) and the environment.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or is no TOML.
+    pub fn load(path: Option<&Path>) -> Result<Self, Error> {
+        let file = match path {
+            None => Table::new(),
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|source| Error::Unreadable { path: path.to_owned(), source })?
+                .parse()
+                .map_err(|source| Error::Malformed { path: path.to_owned(), source: Box::new(source) })?,
+        };
+        let environment = std::env::vars().filter(|(name, _)| name.starts_with("ARTEL_")).collect();
+        Ok(Self { file, path: path.map(Path::to_owned), environment })
+    }
+
+    /// A configuration from text alone, without environment: for tests.
+    ///
+    /// # Errors
+    /// Where the text is no TOML.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let file = text
+            .parse()
+            .map_err(|source| Error::Malformed { path: PathBuf::from("<text>"), source: Box::new(source) })?;
+        Ok(Self { file, ..Self::default() })
+    }
+
+    /// The section of that name over its defaults, typed.
+    ///
+    /// # Errors
+    /// For an unknown key, a wrong type, or a `_file` that cannot be read.
+    pub fn section<T: DeserializeOwned>(&self, name: &str, defaults: &str) -> Result<T, Error> {
+        let table = self.effective(name, defaults)?;
+        Value::Table(table).try_into().map_err(|error: toml::de::Error| Error::Invalid {
+            section: name.to_owned(),
+            message: error.message().to_owned(),
+        })
+    }
+
+    /// The section of that name over its defaults as TOML, secrets masked: for people to look at.
+    ///
+    /// # Errors
+    /// As [`Config::section`].
+    pub fn show(&self, name: &str, defaults: &str) -> Result<String, Error> {
+        let mut table = self.effective(name, defaults)?;
+        section::mask(&mut table);
+        Ok(Table::from_iter([(name.to_owned(), Value::Table(table))]).to_string())
+    }
+
+    /// The sections the file holds.
+    pub fn sections(&self) -> impl Iterator<Item = &str> {
+        self.file.keys().map(String::as_str)
+    }
+
+    fn effective(&self, name: &str, defaults: &str) -> Result<Table, Error> {
+        let mut table: Table = defaults.parse().map_err(|error: toml::de::Error| Error::Invalid {
+            section: name.to_owned(),
+            message: format!("its own defaults: {error}"),
+        })?;
+        if let Some(Value::Table(file)) = self.file.get(name) {
+            let origin =
+                self.path.as_ref().map_or_else(|| "the file".to_owned(), |path| path.display().to_string());
+            section::merge(name, &mut table, file, &origin)?;
+        }
+        section::overlay(name, &mut table, &self.environment)?;
+        section::read_files(name, &mut table)?;
+        Ok(table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    struct Mail {
+        smtp: String,
+        limit: u32,
+        password: Secret,
+    }
+
+    const DEFAULTS: &str = "smtp = 'smtp://localhost'\nlimit = 5\npassword = ''\npassword_file = ''\n";
+
+    #[test]
+    fn file_then_environment() {
+        let mut config = Config::parse("[mail]\nlimit = 7\nsmtp = 'a'").unwrap();
+        config.environment.insert("ARTEL_MAIL__LIMIT".into(), "9".into());
+        let mail: Mail = config.section("mail", DEFAULTS).unwrap();
+        assert_eq!((mail.smtp.as_str(), mail.limit), ("a", 9));
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_types_are_refused_by_name() {
+        let error =
+            Config::parse("[mail]\nsmpt = 'a'").unwrap().section::<Mail>("mail", DEFAULTS).unwrap_err();
+        assert!(error.to_string().contains("smpt") && error.to_string().contains("smtp"), "{error}");
+        let mut config = Config::default();
+        config.environment.insert("ARTEL_MAIL__LIMIT".into(), "many".into());
+        let error = config.section::<Mail>("mail", DEFAULTS).unwrap_err();
+        assert!(error.to_string().contains("ARTEL_MAIL__LIMIT"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_and_is_never_shown() {
+        let path = std::env::temp_dir().join(format!("artel-config-{}", std::process::id()));
+        std::fs::write(&path, "hunter2\n").unwrap();
+        let config = Config::parse(&format!("[mail]\npassword_file = '{}'", path.display())).unwrap();
+        let mail: Mail = config.section("mail", DEFAULTS).unwrap();
+        assert_eq!(mail.password.reveal(), "hunter2");
+        assert!(!format!("{mail:?}").contains("hunter2"));
+        assert!(!config.show("mail", DEFAULTS).unwrap().contains("hunter2"));
+        std::fs::remove_file(path).unwrap();
+    }
+}
