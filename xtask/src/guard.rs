@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::process;
+use crate::signals;
 use crate::state::State;
 
 /// Starts the guard. It lives as long as the answer is kept.
@@ -28,8 +29,10 @@ pub fn start(state: &State) -> Result<Child> {
 /// What the guard does. After an orderly end there is nothing left for it.
 pub fn run(state: &State) -> Result<()> {
     std::io::stdin().read_to_end(&mut Vec::new())?;
+    // From here on nobody should stop us half way.
+    signals::listen(|| ())?;
     // Where somebody has the folder again already, they have cleaned up themselves.
-    if let Ok(_owned) = state.own() {
+    if let Ok(_owned) = state.try_own() {
         process::clean_up(state);
     }
     Ok(())

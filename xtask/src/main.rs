@@ -1,13 +1,16 @@
 //! `cargo xtask`: the developer's commands. Light on purpose: it builds and runs the services, but doesn't
 //! depend on them.
 
+mod artel;
 mod commands;
 mod components;
+mod endpoints;
 mod environment;
 mod files;
 mod guard;
 mod http;
 mod install;
+mod mesh;
 mod ports;
 mod process;
 mod progress;
@@ -34,17 +37,21 @@ use crate::state::State;
                   cargo xtask logs order -f         what a service says"
 )]
 struct Cli {
-    /// Where everything of this mesh is kept
-    #[arg(long, global = true, default_value = ".artel", value_name = "DIR")]
-    state: PathBuf,
+    /// Where everything of this mesh is kept [default: .artel in the project]
+    #[arg(long, global = true, value_name = "DIR")]
+    state: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    Components(commands::components::Args),
+    Up(commands::up::Args),
     Down(commands::down::Args),
+    Status(commands::status::Args),
+    Logs(commands::logs::Args),
+    Doctor(commands::doctor::Args),
+    Components(commands::components::Args),
     /// Waits for its owner's end and cleans up after it (started by `up` itself)
     #[command(hide = true)]
     Guard,
@@ -59,9 +66,14 @@ fn main() {
 }
 
 fn run(cli: Cli) -> Result<()> {
+    let folder = cli.state.unwrap_or_else(|| artel::root().join(".artel"));
     match cli.command {
-        Command::Components(args) => commands::components::run(&State::open(&cli.state)?, &args),
-        Command::Down(args) => commands::down::run(&State::existing(&cli.state)?, &args),
-        Command::Guard => guard::run(&State::existing(&cli.state)?),
+        Command::Up(args) => commands::up::run(&State::open(&folder)?, &args),
+        Command::Status(args) => commands::status::run(&State::existing(&folder)?, &args),
+        Command::Logs(args) => commands::logs::run(&State::existing(&folder)?, &args),
+        Command::Doctor(args) => commands::doctor::run(&folder, &args),
+        Command::Components(args) => commands::components::run(&State::open(&folder)?, &args),
+        Command::Down(args) => commands::down::run(&State::existing(&folder)?, &args),
+        Command::Guard => guard::run(&State::existing(&folder)?),
     }
 }

@@ -52,13 +52,11 @@ impl Ports {
         let mut ports = BTreeMap::new();
         for &(name, standard) in STANDARD {
             let mut wishes = Vec::new();
-            if name == "edge" {
-                if let Some(port) = edge {
-                    if !free(port) {
-                        bail!("port {port} is taken: choose another with --port");
-                    }
-                    wishes.push(port);
+            if let Some(port) = edge.filter(|_| name == "edge") {
+                if !free(port) {
+                    bail!("port {port} is taken: choose another with --port");
                 }
+                wishes.push(port);
             }
             wishes.extend(remembered.get(name));
             if prefer == Prefer::Standard {
@@ -102,9 +100,7 @@ fn free(port: u16) -> bool {
 }
 
 fn any_free(taken: &BTreeSet<u16>) -> Option<u16> {
-    (0..2_000)
-        .map(|_| rand::random_range(FREE))
-        .find(|port| !taken.contains(port) && free(*port))
+    (0..2_000).map(|_| rand::random_range(FREE)).find(|port| !taken.contains(port) && free(*port))
 }
 
 #[cfg(test)]

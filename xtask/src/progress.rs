@@ -52,11 +52,10 @@ impl Progress {
 }
 
 impl Step {
-    /// What it does now.
-    pub fn doing(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.set_message(text.to_owned()),
-            None => eprintln!("  .. {:<12} {text}", self.name),
+    /// A passing detail: for terminals only.
+    pub fn detail(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.chars().take(90).collect::<String>());
         }
     }
 
@@ -71,7 +70,8 @@ impl Step {
         match &self.bar {
             Some(bar) => {
                 bar.set_style(
-                    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+                    ProgressStyle::with_template("{msg}")
+                        .unwrap_or_else(|_| ProgressStyle::default_spinner()),
                 );
                 bar.finish_with_message(line);
             }

@@ -32,7 +32,10 @@ impl Session {
         let guard = guard::start(state)?;
         let supervisor = Supervisor::new(state, &progress)?;
         let last = supervisor.clone();
-        signals::listen(move || last.kill_all())?;
+        signals::listen(move || {
+            last.kill_all();
+            std::process::exit(130);
+        })?;
         let tools = install::ensure(&progress)?;
         let context = Context {
             state: state.clone(),
@@ -95,6 +98,7 @@ impl Drop for Session {
 /// # Errors
 /// It ended before that.
 pub fn detach(state: &State) -> Result<()> {
+    state.settle();
     if let Some(pid) = state.owner() {
         bail!("it runs already (process {pid}): `cargo xtask status` shows it, `cargo xtask down` stops it");
     }

@@ -8,14 +8,13 @@ use signal_hook::iterator::Signals;
 
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Starts listening. `at_once` runs on the second signal; the process ends after it.
+/// Starts listening. `at_once` runs on the second signal and on each after it.
 pub fn listen(at_once: impl Fn() + Send + 'static) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for _ in signals.forever() {
             if ASKED.fetch_add(1, Ordering::SeqCst) > 0 {
                 at_once();
-                std::process::exit(130);
             }
         }
     })?;

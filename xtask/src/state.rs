@@ -107,14 +107,14 @@ impl State {
     /// # Errors
     /// Another `up` or `components` holds it.
     pub fn own(&self) -> Result<Ownership> {
+        self.settle();
+        self.try_own()
+    }
+
+    /// [`Self::own`] without waiting for a guard.
+    pub fn try_own(&self) -> Result<Ownership> {
         let file = self.lock_file()?;
-        let end = Instant::now() + CLEANING_UP;
-        while file.try_lock().is_err() {
-            // A guard that cleans up after a killed owner is done soon.
-            if self.owner().is_some_and(is_guard) && Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(50));
-                continue;
-            }
+        if file.try_lock().is_err() {
             bail!(
                 "{} is in use by process {}: `cargo xtask down` stops it, `cargo xtask status` shows it",
                 self.root.display(),
@@ -123,6 +123,14 @@ impl State {
         }
         fs::write(self.owner_pid_file(), format!("{}\n", std::process::id()))?;
         Ok(Ownership { _file: file })
+    }
+
+    /// Lets a guard that cleans up after a killed owner come to its end: a matter of seconds.
+    pub fn settle(&self) {
+        let end = Instant::now() + CLEANING_UP;
+        while self.owner().is_some_and(is_guard) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The process that holds the folder, if one does.

@@ -133,11 +133,10 @@ impl Supervisor {
         };
         let mut stopping = Vec::new();
         for name in names {
-            if let Some(watched) = self.inner.lock().remove(&name) {
-                if let Life::Runs { child, .. } = watched.life {
-                    process::signal(pid(&child), watched.spec.stop);
-                    stopping.push((watched.spec, child));
-                }
+            let removed = self.inner.lock().remove(&name);
+            if let Some(Watched { spec, life: Life::Runs { child, .. }, .. }) = removed {
+                process::signal(pid(&child), spec.stop);
+                stopping.push((spec, child));
             }
         }
         let mut ended = Vec::new();
@@ -197,10 +196,8 @@ impl Inner {
         for watched in children.values_mut() {
             changed |= self.look_at(watched);
         }
-        if changed {
-            if let Err(error) = self.record(&children) {
-                self.progress.line(&format!("  !! {error:#}"));
-            }
+        if changed && let Err(error) = self.record(&children) {
+            self.progress.line(&format!("  !! {error:#}"));
         }
     }
 
@@ -234,7 +231,8 @@ impl Inner {
                 watched.restarts += 1;
                 match Life::spawn(&watched.spec, &self.state) {
                     Ok(life) => {
-                        self.progress.line(&format!("  ok {name} started again (restart {})", watched.restarts));
+                        self.progress
+                            .line(&format!("  ok {name} started again (restart {})", watched.restarts));
                         watched.life = life;
                     }
                     Err(error) => {
@@ -297,9 +295,12 @@ mod tests {
         supervisor.start_and_wait(spec, limit, || Ok(true)).unwrap();
         let first = process::records(&state)["worker"].clone();
         process::signal(first.pid, Signal::KILL);
-        crate::wait::until("a new process", limit, || Ok(()), || {
-            Ok(process::records(&state).get("worker").is_some_and(|it| it.pid != first.pid && it.alive()))
-        })
+        crate::wait::until(
+            "a new process",
+            limit,
+            || Ok(()),
+            || Ok(process::records(&state).get("worker").is_some_and(|it| it.pid != first.pid && it.alive())),
+        )
         .unwrap();
         assert_eq!(process::records(&state)["worker"].restarts, 1);
         assert_eq!(supervisor.stop_kind(Kind::Service).len(), 1);

@@ -15,12 +15,17 @@ pub struct Args {}
 const LIMIT: Duration = Duration::from_secs(90);
 
 pub fn run(state: &State, _: &Args) -> Result<()> {
+    state.settle();
     match state.owner() {
         Some(owner) => {
             println!("asking process {owner} to stop ...");
             process::signal(owner, Signal::TERM);
             if !state.wait_until_free(LIMIT) {
-                bail!("process {owner} has not stopped in {} s: see {}", LIMIT.as_secs(), state.logs().display());
+                bail!(
+                    "process {owner} has not stopped in {} s: see {}",
+                    LIMIT.as_secs(),
+                    state.logs().display()
+                );
             }
         }
         None => println!("nothing runs from {}", state.root().display()),

@@ -1,4 +1,8 @@
 //! One file a command.
 
 pub mod components;
+pub mod doctor;
 pub mod down;
+pub mod logs;
+pub mod status;
+pub mod up;

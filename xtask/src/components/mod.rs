@@ -27,13 +27,16 @@ pub struct Context {
     pub progress: Progress,
 }
 
+/// Starts one component, waits until it is ready, and gives its address.
+type Starter = fn(&Context) -> Result<String>;
+
 /// Starts the components that the services need (everything but Envoy), beside each other, and `meanwhile`
 /// beside them. RabbitMQ takes 10 s, the others 2 s at most.
 ///
 /// # Errors
 /// Every one that failed, one after the other.
 pub fn start(context: &Context, meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<()> {
-    let starters: [(&str, fn(&Context) -> Result<String>); 4] = [
+    let starters: [(&str, Starter); 4] = [
         ("RabbitMQ", rabbitmq::start),
         ("PostgreSQL", postgres::start),
         ("Consul", consul::start),

@@ -105,11 +105,8 @@ fn roles(context: &Context, pgpass: &Path) -> Result<()> {
         script.push_str(&format!("\\set {variable} '{}'\n", context.secrets.password(role)?));
     }
     script.push_str(ROLES);
-    let mut child = psql(context, pgpass)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let mut child =
+        psql(context, pgpass).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     child.stdin.take().context("psql has no input")?.write_all(script.as_bytes())?;
     let output = child.wait_with_output()?;
     if !output.status.success() {
@@ -208,7 +205,9 @@ impl User {
         const NAME: &str = "postgres";
         let passwd = fs::read_to_string("/etc/passwd")?;
         let Some(line) = passwd.lines().find(|line| line.split(':').next() == Some(NAME)) else {
-            bail!("PostgreSQL refuses root, and there is no user `{NAME}`: `useradd --system {NAME}` makes one");
+            bail!(
+                "PostgreSQL refuses root, and there is no user `{NAME}`: `useradd --system {NAME}` makes one"
+            );
         };
         let fields: Vec<&str> = line.split(':').collect();
         let (uid, gid) = (fields[2].parse()?, fields[3].parse()?);

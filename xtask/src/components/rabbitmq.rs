@@ -75,7 +75,8 @@ pub fn start(context: &Context) -> Result<String> {
     let check = format!("{}/api/health/checks/virtual-hosts", management(context));
     supervisor.start_and_wait(spec, Duration::from_secs(120), || {
         let login = Some((USER, password.as_str()));
-        Ok(http::get(&check, login, Duration::from_secs(5))?.ok())
+        let listens = std::net::TcpStream::connect(("127.0.0.1", ports.get("rabbitmq"))).is_ok();
+        Ok(listens && http::get(&check, login, Duration::from_secs(5))?.ok())
     })?;
     Ok(format!("127.0.0.1:{}, management {}", ports.get("rabbitmq"), management(context)))
 }

@@ -16,7 +16,10 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// Installs packages as root; otherwise says how.
 pub fn install(packages: &[&str]) -> Result<()> {
     if on_path("apt-get").is_none() {
-        bail!("this is no Debian (there is no apt-get): install {} by hand and run this again", packages.join(", "));
+        bail!(
+            "this is no Debian (there is no apt-get): install {} by hand and run this again",
+            packages.join(", ")
+        );
     }
     if !rustix::process::geteuid().is_root() {
         bail!(

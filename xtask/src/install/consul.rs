@@ -48,7 +48,8 @@ pub fn install() -> Result<PathBuf> {
 
 /// Tries each mirror of the machine's apt. apt's own helper fetches, so its proxy and certificates count.
 fn fetch(to: &std::path::Path) -> Result<()> {
-    let sites = run(Command::new("apt-get").args(["indextargets", "--format", "$(SITE)", "Created-By: Packages"]))?;
+    let sites =
+        run(Command::new("apt-get").args(["indextargets", "--format", "$(SITE)", "Created-By: Packages"]))?;
     let mut mirrors: Vec<&str> = Vec::new();
     for site in sites.lines().filter(|site| site.contains("://")) {
         // Security updates live beside the archive, not in it.

@@ -35,11 +35,7 @@ pub struct Found {
 /// What is there and what is missing.
 pub fn look() -> Vec<Found> {
     vec![
-        Found {
-            name: "PostgreSQL",
-            path: postgres(),
-            source: format!("Debian package {}", apt::POSTGRES),
-        },
+        Found { name: "PostgreSQL", path: postgres(), source: format!("Debian package {}", apt::POSTGRES) },
         Found { name: "Redis", path: on_path("redis-server"), source: "Debian package redis-server".into() },
         Found { name: "RabbitMQ", path: rabbitmq(), source: "Debian package rabbitmq-server".into() },
         Found { name: "epmd", path: on_path("epmd"), source: "Debian package erlang-base".into() },
@@ -163,7 +159,8 @@ pub fn output(program: &Path, args: &[&str]) -> Result<String> {
 pub fn run(command: &mut Command) -> Result<String> {
     let shown = format!("{command:?}").replace('"', "");
     let output = command.output().with_context(|| format!("cannot run {shown}"))?;
-    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let text =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     if !output.status.success() {
         bail!("`{shown}` failed ({}):\n{}", output.status, text.trim());
     }

@@ -1,0 +1,156 @@
+//! The `artel` binary: built, configured, and run.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::components::{Context, postgres, rabbitmq, redis};
+use crate::process::{Kind, Spec};
+use crate::progress::Step;
+use crate::{components, files, http};
+
+const CONFIG: &str = include_str!("../../system/artel.toml");
+
+/// The services of the mesh, by the names that they have in Consul.
+pub const SERVICES: [&str; 6] = ["persist", "identity", "catalog", "order", "notify", "gateway"];
+
+/// Builds it and gives its path. What cargo prints goes to `logs/build.log`, and into an error.
+pub fn build(log: &Path, release: bool, step: &Step) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut child = Command::new(cargo)
+        .args(["build", "--bin", "artel", "--message-format=json-render-diagnostics"])
+        .args(release.then_some("--release"))
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run cargo")?;
+    let errors = child.stderr.take().context("cargo has no output")?;
+    let mut out = child.stdout.take().context("cargo has no output")?;
+    let (said, executable) = std::thread::scope(|scope| {
+        let said = scope.spawn(move || {
+            let mut said = String::new();
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                step.detail(line.trim());
+                said.push_str(&line);
+                said.push('\n');
+            }
+            said
+        });
+        let mut messages = String::new();
+        let read = out.read_to_string(&mut messages);
+        (said.join().unwrap_or_default(), read.map(|_| executable(&messages)))
+    });
+    files::write_public(log, &said)?;
+    if !child.wait()?.success() {
+        let lines: Vec<&str> = said.lines().collect();
+        let end = lines[lines.len().saturating_sub(60)..].join("\n");
+        bail!("`cargo build --bin artel` failed. The end of {}:\n{end}", log.display());
+    }
+    executable?.context("cargo built no binary `artel`")
+}
+
+fn executable(messages: &str) -> Option<PathBuf> {
+    messages.lines().rev().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let ours = message["target"]["name"] == "artel";
+        message["executable"].as_str().filter(|_| ours).map(PathBuf::from)
+    })
+}
+
+/// The project's folder.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+/// Writes `artel.toml`, the one place where the services read where everything is (0600: it holds passwords).
+pub fn configure(context: &Context) -> Result<()> {
+    let Context { state, ports, secrets, .. } = context;
+    let socket = postgres::socket_folder(state)?.display().to_string();
+    let text = files::fill(
+        CONFIG,
+        &[
+            ("consul", &components::consul::url(context)),
+            ("rabbitmq", &rabbitmq::url(context)?),
+            ("redis", &redis::url(context)?),
+            ("mesh_key_file", &secrets.key_file("mesh.key")?.display().to_string()),
+            ("database_url", &over_socket(&postgres::url(context, "artel")?, &socket)),
+            ("system_url", &over_socket(&postgres::url(context, "artel_system")?, &socket)),
+            ("migration_url", &postgres::url(context, "artel_owner")?),
+            ("identity_key_file", &secrets.key_file("identity.key")?.display().to_string()),
+            ("smtp_port", &ports.text("smtp")),
+            ("mailbox_port", &ports.text("mailbox")),
+            ("mailbox_folder", &state.data("mailbox")?.display().to_string()),
+            ("xds_port", &ports.text("xds")),
+            ("edge_port", &ports.text("edge")),
+        ],
+    )?;
+    files::write_private(&state.artel_toml(), &text)
+}
+
+/// The same database over the Unix socket, which is a third faster than loopback.
+fn over_socket(url: &str, socket: &str) -> String {
+    format!("{url}?host={}", socket.replace('/', "%2F"))
+}
+
+/// Runs `artel ARGS` to its end, what it prints going to its log and into an error.
+pub fn run(context: &Context, artel: &Path, name: &str, args: &[&str], limit: Duration) -> Result<String> {
+    let log = context.state.log(name);
+    let file = std::fs::File::create(&log)?;
+    let mut child = Command::new(artel)
+        .args(args)
+        .env("ARTEL_CONFIG", context.state.artel_toml())
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .spawn()?;
+    let mut status = None;
+    let waited = crate::wait::until(
+        &format!("`artel {}`", args.join(" ")),
+        limit,
+        || Ok(()),
+        || {
+            status = child.try_wait()?;
+            Ok(status.is_some())
+        },
+    );
+    if let Err(error) = waited {
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(error);
+    }
+    let said = files::tail(&log, 30);
+    if !status.is_some_and(|status| status.success()) {
+        bail!("`artel {}` failed. The end of {}:\n{said}", args.join(" "), log.display());
+    }
+    Ok(said)
+}
+
+/// How `artel ARGS` runs as a process of the mesh.
+pub fn spec(context: &Context, artel: &Path, name: &str, args: &[&str]) -> Spec {
+    let mut spec = Spec::new(name, Kind::Service, artel, &context.state)
+        .args(args.iter().copied())
+        .env("ARTEL_CONFIG", context.state.artel_toml().display().to_string())
+        .grace(Duration::from_secs(25));
+    spec.folder = root();
+    spec
+}
+
+/// Starts the mailbox, which takes every e-mail and shows it.
+pub fn start_mailbox(context: &Context, artel: &Path) -> Result<String> {
+    let url = format!("http://127.0.0.1:{}", context.ports.get("mailbox"));
+    let mut spec = spec(context, artel, "mailbox", &["mailbox"]).at(&url);
+    // It outlives the services: their last e-mails must find it.
+    spec.kind = Kind::Component;
+    context.supervisor.start_and_wait(spec, Duration::from_secs(30), || {
+        let smtp = std::net::TcpStream::connect(("127.0.0.1", context.ports.get("smtp"))).is_ok();
+        Ok(smtp && http::get(&url, None, Duration::from_secs(2))?.ok())
+    })?;
+    Ok(url)
+}
