@@ -84,8 +84,6 @@ pub fn configure(context: &Context) -> Result<()> {
             ("migration_url", &postgres::url(context, "artel_owner")?),
             ("identity_key_file", &secrets.key_file("identity.key")?.display().to_string()),
             ("smtp_port", &ports.text("smtp")),
-            ("mailbox_port", &ports.text("mailbox")),
-            ("mailbox_folder", &state.data("mailbox")?.display().to_string()),
             ("xds_port", &ports.text("xds")),
             ("edge_port", &ports.text("edge")),
         ],
@@ -145,7 +143,10 @@ pub fn spec(context: &Context, artel: &Path, name: &str, args: &[&str]) -> Spec 
 /// Starts the mailbox, which takes every e-mail and shows it.
 pub fn start_mailbox(context: &Context, artel: &Path) -> Result<String> {
     let url = format!("http://127.0.0.1:{}", context.ports.get("mailbox"));
-    let mut spec = spec(context, artel, "mailbox", &["mailbox"]).at(&url);
+    let smtp = format!("127.0.0.1:{}", context.ports.get("smtp"));
+    let data = context.state.data("mailbox")?.display().to_string();
+    let args = ["mailbox", "--smtp", &smtp, "--http", url.trim_start_matches("http://"), "--data", &data];
+    let mut spec = spec(context, artel, "mailbox", &args).at(&url);
     // It outlives the services: their last e-mails must find it.
     spec.kind = Kind::Component;
     context.supervisor.start_and_wait(spec, Duration::from_secs(30), || {

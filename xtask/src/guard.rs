@@ -7,9 +7,10 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::process;
-use crate::signals;
 use crate::state::State;
 
 /// Starts the guard. It lives as long as the answer is kept.
@@ -30,7 +31,7 @@ pub fn start(state: &State) -> Result<Child> {
 pub fn run(state: &State) -> Result<()> {
     std::io::stdin().read_to_end(&mut Vec::new())?;
     // From here on nobody should stop us half way.
-    signals::listen(|| ())?;
+    let _deaf = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     // Where somebody has the folder again already, they have cleaned up themselves.
     if let Ok(_owned) = state.try_own() {
         process::clean_up(state);

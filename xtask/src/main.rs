@@ -50,6 +50,7 @@ enum Command {
     Down(commands::down::Args),
     Status(commands::status::Args),
     Logs(commands::logs::Args),
+    Test(commands::test::Args),
     Doctor(commands::doctor::Args),
     Components(commands::components::Args),
     /// Waits for its owner's end and cleans up after it (started by `up` itself)
@@ -72,6 +73,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Status(args) => commands::status::run(&State::existing(&folder)?, &args),
         Command::Logs(args) => commands::logs::run(&State::existing(&folder)?, &args),
         Command::Doctor(args) => commands::doctor::run(&folder, &args),
+        Command::Test(args) => commands::test::run(&args),
         Command::Components(args) => commands::components::run(&State::open(&folder)?, &args),
         Command::Down(args) => commands::down::run(&State::existing(&folder)?, &args),
         Command::Guard => guard::run(&State::existing(&folder)?),

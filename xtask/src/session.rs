@@ -32,10 +32,7 @@ impl Session {
         let guard = guard::start(state)?;
         let supervisor = Supervisor::new(state, &progress)?;
         let last = supervisor.clone();
-        signals::listen(move || {
-            last.kill_all();
-            std::process::exit(130);
-        })?;
+        signals::at_once(move || last.kill_all());
         let tools = install::ensure(&progress)?;
         let context = Context {
             state: state.clone(),

@@ -22,6 +22,7 @@ pub fn run(state: &State, args: &Args) -> Result<()> {
     if args.detach {
         return session::detach(state);
     }
+    signals::listen()?;
     let session = Session::begin(state, Prefer::Standard, None)?;
     let context = &session.context;
     components::start(context, || Ok(()))?;

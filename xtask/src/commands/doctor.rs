@@ -30,7 +30,7 @@ pub fn run(folder: &Path, _: &Args) -> Result<()> {
             }
         }
     }
-    optional(&mut hints);
+    optional();
     machine(folder, &mut hints);
     println!("ports");
     let state = State::existing(folder).ok();
@@ -89,20 +89,14 @@ fn package(name: &str) -> String {
         .unwrap_or_else(|_| "?".into())
 }
 
-fn optional(hints: &mut Vec<String>) {
+fn optional() {
     for (program, why) in [
-        ("cargo-nextest", "tests run faster with it: `cargo install --locked cargo-nextest`"),
-        ("npx", "`cargo xtask test` lints the contracts with buf through it (Debian package npm)"),
+        ("cargo-nextest", "`cargo xtask test` is faster with it: `cargo install --locked cargo-nextest`"),
         ("grpcurl", "handy for trying the API out"),
     ] {
         match on_path(program) {
             Some(path) => println!("  ok {program:<11} {:<22} {}", "", path.display()),
-            None => {
-                println!("  .. {program:<11} optional: {why}");
-                if program == "npx" {
-                    hints.push(format!("npm: {why}"));
-                }
-            }
+            None => println!("  .. {program:<11} optional: {why}"),
         }
     }
 }

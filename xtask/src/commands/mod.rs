@@ -5,4 +5,5 @@ pub mod doctor;
 pub mod down;
 pub mod logs;
 pub mod status;
+pub mod test;
 pub mod up;

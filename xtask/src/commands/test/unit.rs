@@ -1,0 +1,41 @@
+//! Each crate's own tests. Many want real components, which are started while the tests compile.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Args, cargo, heading, on_own_components, show};
+use crate::install::on_path;
+use crate::{artel, components, environment};
+
+pub fn run(args: &Args) -> Result<()> {
+    heading("unit tests, against real components");
+    on_own_components("unit", args.keep, |session| {
+        let context = &session.context;
+        let mut binary = None;
+        components::start(context, || {
+            show(command().arg("--no-run"))?;
+            let step = context.progress.step("build", "cargo build --bin artel");
+            let built = artel::build(&context.state.log("build"), false, &step)?;
+            step.done(&built.display().to_string());
+            binary = Some(built);
+            Ok(())
+        })?;
+        if let Some(binary) = binary {
+            artel::configure(context)?;
+            artel::start_mailbox(context, &binary)?;
+        }
+        show(command().args(super::filters(args)).envs(environment::variables(context)?))
+    })
+}
+
+fn command() -> Command {
+    let mut command = cargo();
+    // The root package holds the tests of the whole mesh and nothing else.
+    if on_path("cargo-nextest").is_some() {
+        command.args(["nextest", "run", "--workspace", "--exclude", "artel"]);
+    } else {
+        command.args(["test", "--quiet", "--workspace", "--exclude", "artel"]);
+    }
+    command
+}
