@@ -1,1 +1,14 @@
-//! 
+//! How one service calls another: who the call is made for ([`Call`]), and a channel over what discovery knows
+//! ([`Channels`]) that chooses the less loaded of two, tries elsewhere what may be tried twice, and gives up in time.
+
+mod budget;
+mod call;
+mod channel;
+mod pool;
+mod token;
+mod trace;
+
+pub use call::{Call, User};
+pub use channel::{Channel, Channels};
+pub use token::{CALL_HEADER, CallKey, TokenError};
+pub use trace::Trace;

@@ -11,17 +11,30 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a caller is told when something does not work, and what the log is told beside it. A caller acts on code and
 /// reason; the message is for people and says what to do. The cause never leaves the process.
-#[derive(Debug, thiserror::Error)]
-#[error("{reason}: {message}")]
-pub struct Error {
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     code: Code,
     reason: String,
     message: String,
     fields: Vec<Violation>,
     metadata: HashMap<String, String>,
     retry_after: Option<std::time::Duration>,
-    #[source]
     cause: Option<Source>,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.0.reason, self.0.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.as_ref().map(|cause| &**cause as &(dyn std::error::Error + 'static))
+    }
 }
 
 /// A wrong field, in JSON spelling, and what is wrong with it.
@@ -37,7 +50,7 @@ impl Error {
     /// Any error: a code, a stable reason in capitals (`OUT_OF_STOCK`) and a text that says what to do.
     #[must_use]
     pub fn new(code: Code, reason: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             code,
             reason: reason.into(),
             message: message.into(),
@@ -45,7 +58,7 @@ impl Error {
             metadata: HashMap::new(),
             retry_after: None,
             cause: None,
-        }
+        }))
     }
 
     /// INVALID_ARGUMENT for a field (JSON spelling).
@@ -94,66 +107,66 @@ impl Error {
     /// Names a wrong field.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
-        self.fields.push(Violation { field: field.into(), description: description.into() });
+        self.0.fields.push(Violation { field: field.into(), description: description.into() });
         self
     }
 
     /// Adds to the metadata of the `ErrorInfo`.
     #[must_use]
     pub fn with(mut self, key: impl Into<String>, value: impl ToString) -> Self {
-        self.metadata.insert(key.into(), value.to_string());
+        self.0.metadata.insert(key.into(), value.to_string());
         self
     }
 
     /// Says after how long trying again makes sense.
     #[must_use]
     pub fn retry_after(mut self, wait: std::time::Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.0.retry_after = Some(wait);
         self
     }
 
     /// Keeps what caused it, for the log.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<Source>) -> Self {
-        self.cause = Some(cause.into());
+        self.0.cause = Some(cause.into());
         self
     }
 
     /// The code.
     #[must_use]
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// The stable reason.
     #[must_use]
     pub fn reason(&self) -> &str {
-        &self.reason
+        &self.0.reason
     }
 
     /// The text for people.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// A value of the metadata.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.metadata.get(key).map(String::as_str)
+        self.0.metadata.get(key).map(String::as_str)
     }
 
     /// The wrong fields.
     #[must_use]
     pub fn fields(&self) -> &[Violation] {
-        &self.fields
+        &self.0.fields
     }
 
     /// True where the same request may work a moment later.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
-            self.code,
+            self.0.code,
             Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::ResourceExhausted
         )
     }
@@ -161,10 +174,12 @@ impl Error {
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
+        let cause = error.0.cause.is_some().then(|| Chain(&error).to_string());
+        let error = error.0;
         if matches!(error.code, Code::Internal | Code::Unknown | Code::DataLoss) {
-            tracing::error!(reason = error.reason, cause = %Chain(&error), "request failed");
+            tracing::error!(reason = error.reason, cause, "request failed");
         } else if error.cause.is_some() {
-            tracing::warn!(reason = error.reason, code = ?error.code, cause = %Chain(&error), "request refused");
+            tracing::warn!(reason = error.reason, code = ?error.code, cause, "request refused");
         }
         let mut details = ErrorDetails::new();
         details.set_error_info(error.reason, DOMAIN, error.metadata);
@@ -189,7 +204,7 @@ impl From<Status> for Error {
             None => (code_name(status.code()).to_owned(), HashMap::new()),
         };
         let fields = details.bad_request().map(|bad| bad.field_violations.clone()).unwrap_or_default();
-        Self {
+        Self(Box::new(Inner {
             code: status.code(),
             reason,
             message: status.message().to_owned(),
@@ -200,7 +215,7 @@ impl From<Status> for Error {
             metadata,
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             cause: std::error::Error::source(&status).map(|source| source.to_string().into()),
-        }
+        }))
     }
 }
 

@@ -1,0 +1,238 @@
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use artel_discovery::Consul;
+use artel_proto::annotations;
+use artel_util::Error;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Service, ServiceExt as _};
+
+use crate::call::Call;
+use crate::pool::Pool;
+use crate::token::{CALL_HEADER, CallKey};
+use crate::trace::TRACEPARENT;
+
+/// How long a call may take when its caller set no deadline.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to wait at most for Consul's first answer.
+const FIRST_ANSWER: Duration = Duration::from_secs(2);
+/// How often a call is tried in all.
+const ATTEMPTS: usize = 3;
+
+/// Channels to every service of the mesh, as one service of it. Cheap to clone; connections are shared.
+#[derive(Clone)]
+pub struct Channels {
+    service: Arc<str>,
+    key: CallKey,
+    consul: Consul,
+    pools: Arc<Mutex<HashMap<String, Arc<Pool>>>>,
+}
+
+/// A channel to one service, for the generated stubs: `OrderServiceClient::new(channels.to("order"))`. A request must
+/// be made with [`Call::request`].
+#[derive(Clone)]
+pub struct Channel {
+    target: Arc<str>,
+    service: Arc<str>,
+    key: CallKey,
+    pool: Arc<Pool>,
+}
+
+impl Channels {
+    /// Channels over what Consul knows, for calls signed with the mesh's key.
+    #[must_use]
+    pub fn new(service: &str, consul: Consul, key: CallKey) -> Self {
+        Self { service: service.into(), key, consul, pools: Arc::default() }
+    }
+
+    /// The same connections for calls that another service of this process makes.
+    #[must_use]
+    pub fn acting_as(&self, service: &str) -> Self {
+        Self { service: service.into(), ..self.clone() }
+    }
+
+    /// A channel to a service by its name in Consul. Must be called within a tokio runtime.
+    #[must_use]
+    pub fn to(&self, target: &str) -> Channel {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool =
+            pools.entry(target.to_owned()).or_insert_with(|| Arc::new(Pool::new(self.consul.watch(target))));
+        Channel {
+            target: target.into(),
+            service: Arc::clone(&self.service),
+            key: self.key.clone(),
+            pool: Arc::clone(pool),
+        }
+    }
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let channel = self.clone();
+        Box::pin(async move { channel.send(request).await })
+    }
+}
+
+impl Channel {
+    async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+        let call = request.extensions_mut().remove::<Call>().ok_or_else(|| {
+            Status::from(Error::internal("a request to another service was not made with Call::request"))
+        })?;
+        let method = annotations::method_by_path(request.uri().path());
+        let streams = method
+            .as_ref()
+            .is_some_and(|(method, _)| method.is_client_streaming() || method.is_server_streaming());
+        let idempotent = method.and_then(|(_, options)| options).is_some_and(|options| options.idempotent);
+
+        let timeout = call.time_left(DEFAULT_TIMEOUT);
+        if timeout.is_zero() {
+            return Err(late(&self.target));
+        }
+        self.sign(&mut request, &call)?;
+        self.pool.known(timeout.min(FIRST_ANSWER)).await;
+        if streams {
+            return self.send_once(request).await;
+        }
+        let deadline = Instant::now() + timeout;
+        match tokio::time::timeout(timeout, self.send_unary(request, idempotent, deadline)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(late(&self.target)),
+        }
+    }
+
+    /// Adds who calls for whom, and the trace.
+    fn sign(&self, request: &mut Request<Body>, call: &Call) -> Result<(), Status> {
+        let token =
+            self.key.sign(&self.service, call).map_err(|error| Status::from(Error::internal(error)))?;
+        let headers = request.headers_mut();
+        for (name, value) in [(CALL_HEADER, token), (TRACEPARENT, call.trace.child().to_string())] {
+            let value = HeaderValue::try_from(value).map_err(|error| Status::from(Error::internal(error)))?;
+            headers.insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// A stream goes to one copy and is not tried again.
+    async fn send_once(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let peer = self.pool.choose(&[]).ok_or_else(|| self.nobody())?;
+        let flight = peer.begin();
+        match peer.channel.clone().oneshot(request).await {
+            Ok(response) => {
+                flight.succeed();
+                Ok(response)
+            }
+            Err(error) => {
+                flight.fail();
+                Err(self.unreachable(error))
+            }
+        }
+    }
+
+    /// A unary call is tried on another copy where it never reached the first, or where it may happen twice.
+    async fn send_unary(
+        &self,
+        request: Request<Body>,
+        idempotent: bool,
+        deadline: Instant,
+    ) -> Result<Response<Body>, Status> {
+        let (head, body) = request.into_parts();
+        let body: Bytes = body.collect().await?.to_bytes();
+        self.pool.budget.earn();
+        let mut tried = Vec::new();
+        let mut failure = None;
+        for attempt in 0..ATTEMPTS {
+            let Some(peer) = self.pool.choose(&tried).or_else(|| self.pool.choose(&[])) else {
+                return Err(failure.unwrap_or_else(|| self.nobody()));
+            };
+            tried.push(peer.address);
+            let mut request = Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
+            let left = deadline.saturating_duration_since(Instant::now());
+            request.headers_mut().insert("grpc-timeout", grpc_timeout(left));
+            let flight = peer.begin();
+            let (status, untouched) = match peer.channel.clone().oneshot(request).await {
+                Ok(response) => match Status::from_header_map(response.headers()) {
+                    Some(status) if status.code() == Code::Unavailable => {
+                        flight.fail();
+                        (status, false)
+                    }
+                    _ => {
+                        flight.succeed();
+                        return Ok(response);
+                    }
+                },
+                Err(error) => {
+                    flight.fail();
+                    let untouched = is_connect_error(&error);
+                    (self.unreachable(error), untouched)
+                }
+            };
+            let again = (untouched || idempotent) && attempt + 1 < ATTEMPTS && self.pool.budget.spend();
+            if !again {
+                return Err(status);
+            }
+            metrics::counter!("artel_client_retries_total", "target" => self.target.to_string()).increment(1);
+            tracing::debug!(target = %self.target, peer = %peer.address, code = ?status.code(), "tried again elsewhere");
+            failure = Some(status);
+        }
+        Err(failure.unwrap_or_else(|| self.nobody()))
+    }
+
+    fn nobody(&self) -> Status {
+        Error::unavailable(
+            "NO_INSTANCES",
+            format!("No copy of the service `{}` is running. Try again in a moment.", self.target),
+        )
+        .with("service", &self.target)
+        .into()
+    }
+
+    fn unreachable(&self, error: tonic::transport::Error) -> Status {
+        Error::unavailable(
+            "UNREACHABLE",
+            format!("The service `{}` does not answer. Try again in a moment.", self.target),
+        )
+        .with("service", &self.target)
+        .caused_by(error)
+        .into()
+    }
+}
+
+fn late(target: &str) -> Status {
+    Error::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", format!("The service `{target}` took too long."))
+        .with("service", target)
+        .into()
+}
+
+/// True where the request cannot have reached anybody.
+fn is_connect_error(error: &tonic::transport::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// The header's value: at most eight digits and a unit.
+fn grpc_timeout(left: Duration) -> HeaderValue {
+    let millis = left.as_millis().clamp(1, 99_999_999);
+    HeaderValue::try_from(format!("{millis}m")).unwrap_or_else(|_| HeaderValue::from_static("15S"))
+}
