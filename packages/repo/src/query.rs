@@ -103,7 +103,7 @@ impl Query {
     }
 
     pub(crate) fn condition(filters: Vec<persist::Filter>) -> Option<persist::Filter> {
-        (!filters.is_empty()).then(|| persist::Filter { node: Some(Node::All(Filters { filters })) })
+        (!filters.is_empty()).then_some(persist::Filter { node: Some(Node::All(Filters { filters })) })
     }
 }
 
