@@ -31,6 +31,7 @@ use crate::state::State;
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
+    bin_name = "cargo xtask",
     about = "Runs and tests the mesh on this machine",
     after_help = "Examples:\n  cargo xtask up                    the whole mesh, until Ctrl-C\n  \
                   cargo xtask test                  everything that must pass\n  \
@@ -61,8 +62,12 @@ enum Command {
 fn main() {
     let cli = Cli::parse();
     if let Err(error) = run(cli) {
+        if signals::asked() {
+            eprintln!("\ninterrupted");
+            std::process::exit(130);
+        }
         eprintln!("\nerror: {error:#}");
-        std::process::exit(if signals::asked() { 130 } else { 1 });
+        std::process::exit(1);
     }
 }
 

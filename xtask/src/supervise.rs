@@ -29,6 +29,8 @@ struct Inner {
     state: State,
     progress: Progress,
     children: Mutex<BTreeMap<String, Watched>>,
+    /// Those asked to end and waited for, by pid: out of `children`, but not gone yet.
+    leaving: Mutex<Vec<i32>>,
 }
 
 struct Watched {
@@ -54,7 +56,8 @@ impl Supervisor {
             progress.line(&format!("  ended what was left of an earlier run: {}", left.join(", ")));
         }
         let children = Mutex::new(BTreeMap::new());
-        let inner = Arc::new(Inner { state: state.clone(), progress: progress.clone(), children });
+        let leaving = Mutex::new(Vec::new());
+        let inner = Arc::new(Inner { state: state.clone(), progress: progress.clone(), children, leaving });
         let watcher = Arc::downgrade(&inner);
         std::thread::Builder::new().name("supervisor".into()).spawn(move || {
             while let Some(inner) = watcher.upgrade() {
@@ -133,8 +136,9 @@ impl Supervisor {
         };
         let mut stopping = Vec::new();
         for name in names {
-            let removed = self.inner.lock().remove(&name);
-            if let Some(Watched { spec, life: Life::Runs { child, .. }, .. }) = removed {
+            let mut children = self.inner.lock();
+            if let Some(Watched { spec, life: Life::Runs { child, .. }, .. }) = children.remove(&name) {
+                self.inner.leaving().push(pid(&child));
                 process::signal(pid(&child), spec.stop);
                 stopping.push((spec, child));
             }
@@ -155,6 +159,7 @@ impl Supervisor {
             // What it started, and itself if need be.
             process::signal_group(pid(&child), Signal::KILL);
             let _ = child.wait();
+            self.inner.leaving().retain(|leaving| *leaving != pid(&child));
             process::remove_pid_file(&self.inner.state, &spec.name);
             ended.push((spec.name, begin.elapsed()));
         }
@@ -166,6 +171,9 @@ impl Supervisor {
     /// Kills everything at once.
     pub fn kill_all(&self) {
         let mut children = self.inner.lock();
+        for leaving in self.inner.leaving().drain(..) {
+            process::signal_group(leaving, Signal::KILL);
+        }
         for (name, watched) in std::mem::take(&mut *children) {
             if let Life::Runs { mut child, .. } = watched.life {
                 process::signal_group(pid(&child), Signal::KILL);
@@ -188,6 +196,10 @@ impl Life {
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Watched>> {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, Vec<i32>> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look(&self) {
