@@ -83,7 +83,10 @@ impl Draft {
             "id" if id.is_none() => id = Some(text::line(&value)),
             "type" => content.by_parts = value.trim() == "vendor.model",
             "available" => content.hidden |= !truthy(&value),
-            "group_id" => content.group_id = some(text::line(&value)),
+            "group_id" => {
+                let group = text::line(&value);
+                content.group_id = (1..=limits.id_chars).contains(&group.chars().count()).then_some(group);
+            }
             _ => {}
         });
         let id = id.filter(|id: &String| !id.is_empty());
@@ -349,10 +352,6 @@ fn unreadable(text: &str) -> bool {
 
 fn truthy(text: &str) -> bool {
     matches!(text.trim().to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "да")
-}
-
-fn some(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
 }
 
 fn first(slot: &mut Option<String>, value: String) {

@@ -225,8 +225,8 @@ impl<W: Write> FeedWriter<W> {
     }
 
     fn optional<const N: usize>(&mut self, texts: [(&str, &Option<String>); N]) -> Result<(), WriteError> {
-        let given = texts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        given.map(|(name, value)| self.texts([(name, value)])).collect()
+        let mut given = texts.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        given.try_for_each(|(name, value)| self.texts([(name, value)]))
     }
 
     fn texts<const N: usize>(&mut self, texts: [(&str, &String); N]) -> Result<(), WriteError> {
