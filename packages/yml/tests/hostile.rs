@@ -1,5 +1,7 @@
 //! Feeds that break rules or want to break the reader.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
+
 mod common;
 
 use std::io;

@@ -1,5 +1,7 @@
 //! Feeds as shops send them.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
+
 mod common;
 
 use artel_yml::{Category, Currency, CurrencyCode, Decimal, Flaw, Item, Param, Rate, Reason, Shop};

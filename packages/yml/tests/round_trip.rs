@@ -1,5 +1,7 @@
 //! What is written is read back.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
+
 mod common;
 
 use artel_yml::{
