@@ -1,0 +1,52 @@
+//! What is counted, under which names.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+
+use crate::Outcome;
+
+pub(crate) fn published(event: &str) {
+    counter!("artel_events_published_total", "event" => event.to_owned()).increment(1);
+}
+
+pub(crate) fn settled(event: &str, outcome: Outcome) {
+    let name = match outcome {
+        Outcome::Confirmed => "artel_events_confirmed_total",
+        Outcome::Unroutable => "artel_events_unroutable_total",
+    };
+    counter!(name, "event" => event.to_owned()).increment(1);
+}
+
+/// `outcome`: ok, retry, later, dead, expired.
+pub(crate) fn handled(service: &str, event: &str, outcome: &'static str) {
+    let labels =
+        [("service", service.to_owned()), ("event", event.to_owned()), ("outcome", outcome.to_owned())];
+    counter!("artel_events_handled_total", &labels).increment(1);
+}
+
+pub(crate) fn took(service: &str, event: &str, time: Duration) {
+    let labels = [("service", service.to_owned()), ("event", event.to_owned())];
+    histogram!("artel_event_handler_seconds", &labels).record(time);
+}
+
+/// Counts up while it lives: an event in a handler.
+pub(crate) struct InFlight(metrics::Gauge);
+
+impl InFlight {
+    pub fn begin(service: &str) -> Self {
+        let gauge = gauge!("artel_events_in_flight", "service" => service.to_owned());
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+pub(crate) fn connected(name: &'static str, connected: bool) {
+    gauge!("artel_queue_connected", "side" => name).set(if connected { 1.0 } else { 0.0 });
+}
