@@ -8,6 +8,7 @@ use prost_reflect::{
 };
 
 use crate::DESCRIPTORS;
+use crate::api::HttpRule;
 use crate::options::{EntityOptions, EventOptions, FieldOptions, MethodOptions};
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
@@ -24,6 +25,12 @@ pub fn pool() -> &'static DescriptorPool {
 #[must_use]
 pub fn method(method: &MethodDescriptor) -> Option<MethodOptions> {
     read(&method.options(), "artel.options.v1.method")
+}
+
+/// The REST paths of the method, if it has any.
+#[must_use]
+pub fn http(method: &MethodDescriptor) -> Option<HttpRule> {
+    read(&method.options(), "google.api.http")
 }
 
 /// What makes the message an entity, if anything does.
