@@ -1,1 +1,30 @@
-//! 
+//! What makes a process a service: the server stack, who calls, deadlines, discovery, health, events, drain.
+//!
+//! A service says what it is with [`Service`], given a [`Host`]; [`serve`] runs one or all of them in a process.
+
+mod access;
+mod authenticate;
+mod deadline;
+mod health;
+mod host;
+mod job;
+mod keys;
+mod listen;
+mod logs;
+mod measure;
+mod registration;
+mod serve;
+mod service;
+mod stack;
+pub mod testing;
+
+pub use access::Access;
+pub use artel_client::{Call, User};
+pub use host::{Host, MESH_DEFAULTS, Mesh};
+pub use job::Job;
+pub use keys::{Claims, Keys};
+pub use listen::{Delivery, Listener};
+pub use logs::init as init_logs;
+pub use serve::{Blueprint, serve};
+pub use service::Service;
+pub use tokio_util::sync::CancellationToken;

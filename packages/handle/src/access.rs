@@ -1,0 +1,111 @@
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use artel_client::Call;
+use artel_proto::annotations;
+use artel_proto::options::{Access as Who, MethodOptions};
+use artel_util::Error;
+use tonic::Code;
+
+/// What every service answers about itself, to anybody who can reach its port.
+const OPEN: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+static RULES: LazyLock<HashMap<String, MethodOptions>> = LazyLock::new(|| {
+    let methods = annotations::pool().services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    methods
+        .map(|method| {
+            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+            (path, annotations::method(&method).unwrap_or_default())
+        })
+        .collect()
+});
+
+/// Who may call a method: what its annotation says, and nothing where it says nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Access(Option<&'static MethodOptions>);
+
+impl Access {
+    /// The access of a request path, `/artel.order.v1.OrderService/GetOrder`.
+    #[must_use]
+    pub fn to(path: &str) -> Self {
+        Self(RULES.get(path))
+    }
+
+    /// True for health and reflection, which carry nobody's data.
+    #[must_use]
+    pub fn is_open(path: &str) -> bool {
+        path.strip_prefix('/')
+            .and_then(|path| path.split_once('/'))
+            .is_some_and(|(service, _)| OPEN.contains(&service))
+    }
+
+    /// Lets the call pass or says why not.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED where signing in would help, else PERMISSION_DENIED.
+    pub fn check(self, call: &Call) -> Result<(), Error> {
+        let Some(options) = self.0 else {
+            return Err(denied("NOT_ANNOTATED", "Nobody may call this method."));
+        };
+        match options.access() {
+            Who::Public => Ok(()),
+            Who::SignedIn => call.user_id().map(drop),
+            Who::Role if call.has_role(&options.role) => Ok(()),
+            Who::Role => {
+                call.user_id()?;
+                let text = format!(
+                    "This needs the role `{}`. Ask an operator to grant it, then sign in again.",
+                    options.role
+                );
+                Err(denied("ROLE_MISSING", text).with("role", &options.role))
+            }
+            Who::Internal if !call.service.is_empty() => Ok(()),
+            Who::Internal => {
+                Err(denied("INTERNAL_METHOD", "Only services of the mesh may call this method."))
+            }
+            Who::Unspecified => Err(denied("NOT_ANNOTATED", "Nobody may call this method.")),
+        }
+    }
+}
+
+fn denied(reason: &'static str, text: impl Into<String>) -> Error {
+    Error::new(Code::PermissionDenied, reason, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use artel_client::User;
+
+    use super::*;
+
+    /// Walks every method of the contracts as nobody, a user, an editor and a service.
+    #[test]
+    fn every_method_lets_in_whom_its_annotation_names() {
+        let nobody = Call { service: String::new(), ..Call::by_service("", "w") };
+        let with = |roles: &[&str]| {
+            let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+            Call { user: Some(User { id: "u".into(), roles, locale: "ru".into() }), ..nobody.clone() }
+        };
+        let (user, editor, service) = (with(&[]), with(&["catalog_editor"]), Call::by_service("order", "w"));
+        let mut walked = 0;
+        for (path, options) in RULES.iter() {
+            let passes = |call: &Call| Access::to(path).check(call).is_ok();
+            let seen = [passes(&nobody), passes(&user), passes(&editor), passes(&service)];
+            let expected = match options.access() {
+                Who::Public => [true, true, true, true],
+                Who::SignedIn => [false, true, true, false],
+                Who::Role => [false, false, options.role == "catalog_editor", false],
+                Who::Internal => [false, false, false, true],
+                Who::Unspecified => [false; 4],
+            };
+            assert_eq!(seen, expected, "{path}");
+            walked += 1;
+        }
+        assert!(walked > 20, "only {walked} methods in the contracts");
+        assert!(Access::to("/artel.order.v1.OrderService/Nothing").check(&service).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! Who calls: a service with a signed call, a person with an access token, or nobody.
+
+use artel_client::{CALL_HEADER, Call, CallKey, Trace};
+use artel_util::Error;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::HeaderMap;
+use tonic::Status;
+
+use crate::access::Access;
+use crate::deadline;
+use crate::keys::Keys;
+
+/// What it takes to know who calls.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) call_key: CallKey,
+    pub(crate) keys: Keys,
+    pub(crate) default_workspace: String,
+}
+
+/// Finds out who calls, checks that they may, and leaves the [`Call`] in the request.
+pub(crate) async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    if Access::is_open(path) {
+        return next.run(request).await;
+    }
+    let admitted = match gate.identify(request.headers()).await {
+        Ok(call) => Access::to(path).check(&call).map(|()| call),
+        Err(error) => Err(error),
+    };
+    match admitted {
+        Ok(call) => {
+            request.extensions_mut().insert(call);
+            next.run(request).await
+        }
+        Err(error) => Status::from(error).into_http(),
+    }
+}
+
+impl Gate {
+    async fn identify(&self, headers: &HeaderMap) -> Result<Call, Error> {
+        let mut call = match (text(headers, CALL_HEADER)?, text(headers, "authorization")?) {
+            (Some(token), _) => self.call_key.verify(token).map_err(|error| {
+                Error::unauthenticated("BAD_CALL", "The service call is not valid.").caused_by(error)
+            })?,
+            (None, Some(authorization)) => {
+                let token = bearer(authorization).ok_or_else(|| {
+                    Error::unauthenticated(
+                        "BAD_TOKEN",
+                        "The authorization header must be `Bearer <access token>`.",
+                    )
+                })?;
+                let (user, workspace) = self.keys.verify(token).await?;
+                Call { user: Some(user), ..Call::by_service("", &workspace) }
+            }
+            (None, None) => Call::by_service("", &self.default_workspace),
+        };
+        call.deadline = deadline::of(headers);
+        if let Some(trace) = text(headers, "traceparent")?.and_then(Trace::parse) {
+            call.trace = trace;
+        }
+        Ok(call)
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
+    headers
+        .get(name)
+        .map(|value| {
+            value.to_str().map_err(|_| {
+                Error::unauthenticated("BAD_HEADER", format!("The header `{name}` is not plain text."))
+            })
+        })
+        .transpose()
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
+}

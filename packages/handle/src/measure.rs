@@ -1,0 +1,49 @@
+//! Rate, errors and duration of every method, and one log line for what went wrong.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use artel_client::Call;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tonic::{Code, Status};
+use tracing::Instrument as _;
+
+const BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+static PROMETHEUS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// The process' metrics; installed when first asked for.
+pub(crate) fn prometheus() -> anyhow::Result<&'static PrometheusHandle> {
+    if let Some(handle) = PROMETHEUS.get() {
+        return Ok(handle);
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?
+        .install_recorder()?;
+    Ok(PROMETHEUS.get_or_init(|| handle))
+}
+
+/// Opens the request's span and counts it when it is answered.
+pub(crate) async fn measure(State(service): State<&'static str>, request: Request, next: Next) -> Response {
+    let begin = Instant::now();
+    let method = request.uri().path().trim_start_matches('/').to_owned();
+    let call = request.extensions().get::<Call>();
+    let trace = call.map(|call| call.trace.id()).unwrap_or_default();
+    let span = tracing::info_span!(
+        "request",
+        service,
+        method,
+        trace,
+        caller = call.map_or("", |call| call.service.as_str())
+    );
+    let response = next.run(request).instrument(span.clone()).await;
+    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    let labels = [("service", service.to_owned()), ("method", method), ("code", format!("{code:?}"))];
+    metrics::counter!("artel_requests_total", &labels).increment(1);
+    metrics::histogram!("artel_request_seconds", &labels[..2]).record(begin.elapsed().as_secs_f64());
+    span.in_scope(|| tracing::debug!(?code, micros = begin.elapsed().as_micros(), "answered"));
+    response
+}

@@ -1,0 +1,196 @@
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use artel_config::Config;
+use artel_queue::{Publisher, Subscription, Topology};
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use crate::authenticate::Gate;
+use crate::host::Host;
+use crate::service::Service;
+use crate::stack::stack;
+use crate::{health, job, logs, registration};
+
+/// How a service is made once its surroundings are known.
+pub struct Blueprint {
+    /// The service's name.
+    pub name: &'static str,
+    /// Makes it; reads its configuration, opens nothing that can wait.
+    pub build: fn(Host) -> BoxFuture<'static, anyhow::Result<Service>>,
+}
+
+/// Runs services in this process until it is told to stop (SIGTERM, Ctrl-C) or one of them fails; drains, then returns.
+///
+/// # Errors
+/// Where the configuration is wrong or a service cannot start; nothing is registered then.
+pub async fn serve(config: Config, blueprints: Vec<Blueprint>) -> anyhow::Result<()> {
+    let draining = CancellationToken::new();
+    let host = Host::new(config, draining.clone())?;
+    logs::init(&host.mesh().log_format, &host.mesh().log)?;
+    // Everything is made before anything is opened to others.
+    let mut services = Vec::new();
+    for blueprint in blueprints {
+        let service = (blueprint.build)(host.of(blueprint.name)).await;
+        services.push(service.with_context(|| format!("the service `{}` cannot start", blueprint.name))?);
+    }
+    let mut running = JoinSet::new();
+    for service in services {
+        let host = host.of(service.name);
+        running.spawn(async move {
+            let name = service.name;
+            run(service, host).await.with_context(|| format!("the service `{name}` failed"))
+        });
+    }
+    tokio::select! {
+        () = told_to_stop() => tracing::info!("draining"),
+        ended = running.join_next() => {
+            // A service that ends by itself takes the process with it: whoever supervises starts it anew.
+            draining.cancel();
+            while running.join_next().await.is_some() {}
+            return ended.map_or(Ok(()), |ended| ended?);
+        }
+    }
+    draining.cancel();
+    let ended: Vec<_> = running.join_all().await;
+    ended.into_iter().collect()
+}
+
+async fn run(service: Service, host: Host) -> anyhow::Result<()> {
+    let name = service.name;
+    let draining = host.draining().clone();
+    let listener = TcpListener::bind(&host.mesh().bind)
+        .await
+        .with_context(|| format!("cannot listen on {}", host.mesh().bind))?;
+    let bound = listener.local_addr()?;
+
+    let broker = host.broker()?;
+    let queue = (!service.listeners.by_event.is_empty()).then(|| {
+        let topology = Topology::default();
+        let events = service.listeners.by_event.keys().copied().collect::<Vec<_>>();
+        let mut subscription = Subscription::new(name, events);
+        subscription.prefetch = host.mesh().listen_concurrency;
+        let publisher = Publisher::connect(&broker, &topology);
+        artel_queue::Listener::start(&broker, &topology, subscription, publisher, service.listeners)
+    });
+
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let health = tokio::spawn(health::report(reporter, name, service.needs, draining.clone()));
+    let mut work = JoinSet::new();
+    for (period, job) in service.jobs {
+        work.spawn(job::every(name, period, host.call(), job, draining.clone()));
+    }
+    for task in service.tasks {
+        work.spawn(task(draining.clone()));
+    }
+
+    let gate = Gate {
+        call_key: host.call_key().clone(),
+        keys: host.keys().clone(),
+        default_workspace: host.mesh().default_workspace.clone(),
+    };
+    let grpc = service.grpc.add_service(health_service);
+    let grpc = grpc.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+    let router = stack(name, grpc, service.http, gate)?;
+    let (close, closed) = tokio::sync::oneshot::channel::<()>();
+    let mut server = tokio::spawn(
+        Server::builder()
+            .accept_http1(true)
+            .tcp_nodelay(true)
+            .http2_keepalive_interval(Some(Duration::from_secs(20)))
+            .max_connection_age_grace(host.drain_timeout())
+            .concurrency_limit_per_connection(host.mesh().max_concurrent_calls)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20)
+            .add_routes(Routes::from(router))
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+                let _ = closed.await;
+            }),
+    );
+
+    let address = advertised(&host.mesh().advertise, bound)?;
+    let check_every = Duration::from_millis(host.mesh().check_interval_ms);
+    let registered = tokio::spawn(registration::hold(
+        host.consul().clone(),
+        registration::of(name, address, check_every),
+        draining.clone(),
+    ));
+    tracing::info!(service = name, %address, "serving");
+
+    tokio::select! {
+        () = draining.cancelled() => {}
+        ended = &mut server => {
+            draining.cancel();
+            return ended?.context("the server ended");
+        }
+    }
+    // Out of Consul first, then a moment for everybody to hear of it, and only then the door is closed.
+    let _ = registered.await;
+    tokio::time::sleep(host.drain_grace()).await;
+    let _ = close.send(());
+    let queue = async {
+        if let Some(queue) = queue {
+            queue.drain(host.drain_timeout()).await;
+        }
+    };
+    let calls = async {
+        if tokio::time::timeout(host.drain_timeout(), &mut server).await.is_err() {
+            tracing::warn!(service = name, "calls cut off: they took longer than mesh.drain_timeout_ms");
+            server.abort();
+        }
+    };
+    let own = async {
+        let ended = async { while work.join_next().await.is_some() {} };
+        if tokio::time::timeout(host.drain_timeout(), ended).await.is_err() {
+            tracing::warn!(service = name, "jobs cut off: they took longer than mesh.drain_timeout_ms");
+        }
+    };
+    tokio::join!(queue, calls, own);
+    health.abort();
+    tracing::info!(service = name, "drained");
+    Ok(())
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(artel_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// Where others reach a service that is bound there.
+fn advertised(advertise: &str, bound: SocketAddr) -> anyhow::Result<SocketAddr> {
+    if advertise.is_empty() {
+        return if bound.ip().is_unspecified() {
+            Ok(SocketAddr::new(own_address()?, bound.port()))
+        } else {
+            Ok(bound)
+        };
+    }
+    let ip: IpAddr = advertise
+        .parse()
+        .with_context(|| format!("mesh.advertise must be an IP address, is `{advertise}`"))?;
+    Ok(SocketAddr::new(ip, bound.port()))
+}
+
+/// The address this machine would reach others from, for a service bound to all of them (in a container, its own).
+fn own_address() -> anyhow::Result<IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // Nothing is sent: connecting a datagram socket only picks the route.
+    socket.connect("192.0.2.1:9").context("no route out; set mesh.advertise to this machine's IP address")?;
+    Ok(socket.local_addr()?.ip())
+}
+
+async fn told_to_stop() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
