@@ -68,27 +68,61 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
 }
 
+/// Where everything is, as the services are told.
+pub struct Places {
+    pub consul: String,
+    pub rabbitmq: String,
+    pub redis: String,
+    pub mesh_key_file: String,
+    pub database_url: String,
+    pub system_url: String,
+    pub migration_url: String,
+    pub identity_key_file: String,
+    pub smtp: String,
+    pub xds_bind: String,
+    pub edge_port: String,
+}
+
+impl Places {
+    /// The configuration that says so.
+    pub fn toml(&self) -> Result<String> {
+        files::fill(
+            CONFIG,
+            &[
+                ("consul", &self.consul),
+                ("rabbitmq", &self.rabbitmq),
+                ("redis", &self.redis),
+                ("mesh_key_file", &self.mesh_key_file),
+                ("database_url", &self.database_url),
+                ("system_url", &self.system_url),
+                ("migration_url", &self.migration_url),
+                ("identity_key_file", &self.identity_key_file),
+                ("smtp", &self.smtp),
+                ("xds_bind", &self.xds_bind),
+                ("edge_port", &self.edge_port),
+            ],
+        )
+    }
+}
+
 /// Writes `artel.toml`, the one place where the services read where everything is (0600: it holds passwords).
 pub fn configure(context: &Context) -> Result<()> {
     let Context { state, ports, secrets, .. } = context;
     let socket = postgres::socket_folder(state)?.display().to_string();
-    let text = files::fill(
-        CONFIG,
-        &[
-            ("consul", &components::consul::url(context)),
-            ("rabbitmq", &rabbitmq::url(context)?),
-            ("redis", &redis::url(context)?),
-            ("mesh_key_file", &secrets.key_file("mesh.key")?.display().to_string()),
-            ("database_url", &over_socket(&postgres::url(context, "artel")?, &socket)),
-            ("system_url", &over_socket(&postgres::url(context, "artel_system")?, &socket)),
-            ("migration_url", &postgres::url(context, "artel_owner")?),
-            ("identity_key_file", &secrets.key_file("identity.key")?.display().to_string()),
-            ("smtp_port", &ports.text("smtp")),
-            ("xds_port", &ports.text("xds")),
-            ("edge_port", &ports.text("edge")),
-        ],
-    )?;
-    files::write_private(&state.artel_toml(), &text)
+    let places = Places {
+        consul: components::consul::url(context),
+        rabbitmq: rabbitmq::url(context)?,
+        redis: redis::url(context)?,
+        mesh_key_file: secrets.key_file("mesh.key")?.display().to_string(),
+        database_url: over_socket(&postgres::url(context, "artel")?, &socket),
+        system_url: over_socket(&postgres::url(context, "artel_system")?, &socket),
+        migration_url: postgres::url(context, "artel_owner")?,
+        identity_key_file: secrets.key_file("identity.key")?.display().to_string(),
+        smtp: format!("smtp://127.0.0.1:{}", ports.get("smtp")),
+        xds_bind: format!("127.0.0.1:{}", ports.get("xds")),
+        edge_port: ports.text("edge"),
+    };
+    files::write_private(&state.artel_toml(), &places.toml()?)
 }
 
 /// The same database over the Unix socket, which is a third faster than loopback.

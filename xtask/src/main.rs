@@ -54,6 +54,7 @@ enum Command {
     Test(commands::test::Args),
     Doctor(commands::doctor::Args),
     Components(commands::components::Args),
+    Compose(commands::compose::Args),
     /// Waits for its owner's end and cleans up after it (started by `up` itself)
     #[command(hide = true)]
     Guard,
@@ -80,6 +81,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Doctor(args) => commands::doctor::run(&folder, &args),
         Command::Test(args) => commands::test::run(&args),
         Command::Components(args) => commands::components::run(&State::open(&folder)?, &args),
+        Command::Compose(args) => commands::compose::run(&State::open(&folder)?, &args),
         Command::Down(args) => commands::down::run(&State::existing(&folder)?, &args),
         Command::Guard => guard::run(&State::existing(&folder)?),
     }

@@ -1,6 +1,7 @@
 //! One file a command.
 
 pub mod components;
+pub mod compose;
 pub mod doctor;
 pub mod down;
 pub mod logs;

@@ -10,7 +10,7 @@ use super::Context;
 use crate::process::{Kind, Spec};
 use crate::{files, http};
 
-const CONFIG: &str = include_str!("../../../consul/agent.json");
+pub const CONFIG: &str = include_str!("../../../consul/agent.json");
 
 pub fn start(context: &Context) -> Result<String> {
     let Context { state, tools, ports, supervisor, .. } = context;
@@ -25,6 +25,7 @@ pub fn start(context: &Context) -> Result<String> {
         CONFIG,
         &[
             ("data", &data.display().to_string()),
+            ("bind", "127.0.0.1"),
             ("port", &ports.text("consul")),
             ("server_port", &ports.text("consul_server")),
             ("gossip_port", &ports.text("consul_gossip")),

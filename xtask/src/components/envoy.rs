@@ -8,22 +8,14 @@ use super::Context;
 use crate::process::{Kind, Spec};
 use crate::{files, http};
 
-const BOOTSTRAP: &str = include_str!("../../../envoy/bootstrap.yaml");
+pub const BOOTSTRAP: &str = include_str!("../../../envoy/bootstrap.yaml");
 /// What is under way at an end has this long.
 const DRAIN: Duration = Duration::from_secs(3);
 
 /// Starts it. It is ready once the gateway has given it a first configuration.
 pub fn start(context: &Context) -> Result<String> {
     let Context { state, tools, ports, supervisor, .. } = context;
-    let bootstrap = files::fill(
-        BOOTSTRAP,
-        &[
-            ("admin_host", "127.0.0.1"),
-            ("admin_port", &ports.text("envoy_admin")),
-            ("xds_host", "127.0.0.1"),
-            ("xds_port", &ports.text("xds")),
-        ],
-    )?;
+    let bootstrap = bootstrap(&ports.text("envoy_admin"), &ports.text("xds"))?;
     let file = state.config("envoy.yaml");
     files::write_public(&file, &bootstrap)?;
     let spec = Spec::new("envoy", Kind::Edge, &tools.envoy, state)
@@ -36,6 +28,19 @@ pub fn start(context: &Context) -> Result<String> {
         Ok(http::get(&ready, None, Duration::from_secs(2))?.ok())
     })?;
     Ok(api(context))
+}
+
+/// The bootstrap for these ports on loopback.
+pub fn bootstrap(admin_port: &str, xds_port: &str) -> Result<String> {
+    files::fill(
+        BOOTSTRAP,
+        &[
+            ("admin_host", "127.0.0.1"),
+            ("admin_port", admin_port),
+            ("xds_host", "127.0.0.1"),
+            ("xds_port", xds_port),
+        ],
+    )
 }
 
 /// Lets what is under way end, and takes nothing new.

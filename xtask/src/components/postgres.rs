@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use super::Context;
 use crate::files;
 use crate::process::{Kind, Spec};
+use crate::secrets::Secrets;
 use crate::state::State;
 
 const CONFIG: &str = include_str!("../../../system/database/postgresql.conf");
@@ -96,15 +97,21 @@ fn psql(context: &Context, pgpass: &Path) -> Command {
     command
 }
 
-fn roles(context: &Context, pgpass: &Path) -> Result<()> {
-    // Passwords go through the pipe: what stands in a command line is there for everybody to read.
+/// `roles.sql` with the roles' passwords before it.
+pub fn roles_script(secrets: &Secrets) -> Result<String> {
     let mut script = String::new();
     for (variable, role) in
         [("owner_password", "artel_owner"), ("artel_password", "artel"), ("system_password", "artel_system")]
     {
-        script.push_str(&format!("\\set {variable} '{}'\n", context.secrets.password(role)?));
+        script.push_str(&format!("\\set {variable} '{}'\n", secrets.password(role)?));
     }
     script.push_str(ROLES);
+    Ok(script)
+}
+
+fn roles(context: &Context, pgpass: &Path) -> Result<()> {
+    // Passwords go through the pipe: what stands in a command line is there for everybody to read.
+    let script = roles_script(&context.secrets)?;
     let mut child =
         psql(context, pgpass).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     child.stdin.take().context("psql has no input")?.write_all(script.as_bytes())?;

@@ -12,9 +12,9 @@ use super::Context;
 use crate::process::{Kind, Spec};
 use crate::{files, http};
 
-const CONFIG: &str = include_str!("../../../system/queue/rabbitmq.conf");
-const DEFINITIONS: &str = include_str!("../../../system/queue/definitions.json");
-const PLUGINS: &str = include_str!("../../../system/queue/enabled_plugins");
+pub const CONFIG: &str = include_str!("../../../system/queue/rabbitmq.conf");
+pub const DEFINITIONS: &str = include_str!("../../../system/queue/definitions.json");
+pub const PLUGINS: &str = include_str!("../../../system/queue/enabled_plugins");
 /// One node a state folder; the own epmd keeps it apart from others of the same name.
 const NODE: &str = "artel@localhost";
 pub const USER: &str = "artel";
@@ -39,6 +39,7 @@ pub fn start(context: &Context) -> Result<String> {
     let text = files::fill(
         CONFIG,
         &[
+            ("bind", "127.0.0.1"),
             ("port", &ports.text("rabbitmq")),
             ("management_port", &ports.text("rabbitmq_management")),
             ("definitions", &definitions.display().to_string()),
@@ -97,7 +98,7 @@ pub fn url(context: &Context) -> Result<String> {
 }
 
 /// RabbitMQ's form of a password: base64 of a salt and sha256(salt, password).
-fn hash(password: &str) -> String {
+pub fn hash(password: &str) -> String {
     salted(rand::random(), password)
 }
 

@@ -8,7 +8,7 @@ use super::Context;
 use crate::files;
 use crate::process::{Kind, Spec};
 
-const CONFIG: &str = include_str!("../../../system/cache/redis.conf");
+pub const CONFIG: &str = include_str!("../../../system/cache/redis.conf");
 
 pub fn start(context: &Context) -> Result<String> {
     let Context { state, tools, ports, secrets, supervisor, .. } = context;
@@ -17,6 +17,7 @@ pub fn start(context: &Context) -> Result<String> {
     let config = files::fill(
         CONFIG,
         &[
+            ("bind", "127.0.0.1"),
             ("port", &port),
             ("password", &secrets.password("redis")?),
             ("data", &format!("\"{}\"", data.display())),

@@ -4,7 +4,7 @@ mod apt;
 pub mod buf;
 mod consul;
 mod envoy;
-mod wheel;
+pub mod wheel;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,16 +1,28 @@
-//! The contracts: buf's rules.
+//! What others rely on: the proto contracts, the containers, and Envoy's bootstrap.
 
 use std::process::Command;
 
 use anyhow::Result;
 
-use super::{heading, show};
+use super::{compose, heading, show};
 use crate::artel;
-use crate::install::buf;
+use crate::components::envoy;
+use crate::install::{self, buf};
 use crate::progress::Progress;
 
 pub fn run() -> Result<()> {
     heading("contracts: buf's STANDARD rules");
-    let buf = buf::ensure(&Progress::new())?;
-    show(Command::new(buf).arg("lint").arg(artel::root().join("proto")))
+    let progress = Progress::new();
+    let buf = buf::ensure(&progress)?;
+    show(Command::new(buf).arg("lint").arg(artel::root().join("proto")))?;
+    compose::run()?;
+    heading("envoy/bootstrap.yaml, by Envoy itself");
+    let tools = install::ensure(&progress)?;
+    let file = std::env::temp_dir().join(format!("artel-bootstrap-{}.yaml", std::process::id()));
+    std::fs::write(&file, envoy::bootstrap("9901", "18000")?)?;
+    let shown = show(
+        Command::new(tools.envoy).args(["--mode", "validate", "--log-level", "warning", "-c"]).arg(&file),
+    );
+    std::fs::remove_file(&file)?;
+    shown
 }

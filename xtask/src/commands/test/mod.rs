@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that must pass, cheapest first; it stops at the first thing that doesn't.
 
+mod compose;
 mod contracts;
 mod lint;
 mod mesh;

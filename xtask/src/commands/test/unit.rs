@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Args, cargo, heading, on_own_components, show};
+use super::{Args, cargo, compose, heading, on_own_components, show};
 use crate::install::on_path;
 use crate::{artel, components, environment};
 
@@ -22,6 +22,7 @@ pub fn run(args: &Args) -> Result<()> {
             Ok(())
         })?;
         if let Some(binary) = binary {
+            compose::configuration(&binary)?;
             artel::configure(context)?;
             artel::start_mailbox(context, &binary)?;
         }
