@@ -80,7 +80,7 @@ pub struct Places {
     pub identity_key_file: String,
     pub smtp: String,
     pub xds_bind: String,
-    pub edge_port: String,
+    pub edge_bind: String,
 }
 
 impl Places {
@@ -99,7 +99,7 @@ impl Places {
                 ("identity_key_file", &self.identity_key_file),
                 ("smtp", &self.smtp),
                 ("xds_bind", &self.xds_bind),
-                ("edge_port", &self.edge_port),
+                ("edge_bind", &self.edge_bind),
             ],
         )
     }
@@ -120,7 +120,7 @@ pub fn configure(context: &Context) -> Result<()> {
         identity_key_file: secrets.key_file("identity.key")?.display().to_string(),
         smtp: format!("smtp://127.0.0.1:{}", ports.get("smtp")),
         xds_bind: format!("127.0.0.1:{}", ports.get("xds")),
-        edge_port: ports.text("edge"),
+        edge_bind: format!("127.0.0.1:{}", ports.get("edge")),
     };
     files::write_private(&state.artel_toml(), &places.toml()?)
 }

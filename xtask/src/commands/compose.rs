@@ -104,7 +104,7 @@ pub fn write(folder: &Path, secrets: &Secrets) -> Result<()> {
         identity_key_file: "/run/secrets/identity.key".into(),
         smtp: "smtp://mailbox:1025".into(),
         xds_bind: "0.0.0.0:18000".into(),
-        edge_port: "8080".into(),
+        edge_bind: "0.0.0.0:8080".into(),
     }
     .toml()?;
     for service in SERVICES {
