@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use lapin::message::Delivery;
 use lapin::options::{
@@ -66,7 +65,8 @@ impl DeadLetters {
         Self { broker: broker.named("operator"), topology: topology.clone() }
     }
 
-    /// The oldest letters of a service, `limit` at most.
+    /// Letters of a service, `limit` at most, the oldest of them first. RabbitMQ puts what was only looked at behind the
+    /// others, so a second look with a small limit shows others.
     ///
     /// # Errors
     /// Where the broker is away or the service has no queues.
@@ -77,6 +77,7 @@ impl DeadLetters {
             Ok(false)
         })
         .await?;
+        letters.sort_by(|a: &DeadLetter, b| (a.since, &a.id).cmp(&(b.since, &b.id)));
         Ok(letters)
     }
 
@@ -113,8 +114,8 @@ impl DeadLetters {
         self.walk(service, usize::MAX, async |_, delivery| Ok(pick.takes(&id(delivery)))).await
     }
 
-    /// Takes up to `limit` letters in hand, removes those that `take` is done with, and gives back the others in
-    /// their order, by closing the connection.
+    /// Takes up to `limit` letters in hand, removes those that `take` is done with, and gives back the others
+    /// by closing the connection.
     async fn walk(
         &self,
         service: &str,
@@ -168,14 +169,5 @@ fn read(delivery: &Delivery) -> DeadLetter {
         since: number(properties, DEAD_TIME).and_then(DateTime::from_timestamp_millis),
         size: delivery.data.len(),
         message: Message::read(&mut copy).ok(),
-    }
-}
-
-/// A body as an operator's tool may want it.
-impl DeadLetter {
-    /// The protobuf bytes, where the message is an event.
-    #[must_use]
-    pub fn body(&self) -> Option<&Bytes> {
-        self.message.as_ref().map(|message| &message.body)
     }
 }

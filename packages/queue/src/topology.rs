@@ -148,8 +148,8 @@ async fn declare(channel: &Channel, name: &str, quorum: Quorum<'_>) -> lapin::Re
 fn label(pause: Duration) -> String {
     let millis = pause.as_millis();
     match millis {
-        _ if millis % 1000 != 0 => format!("{millis}ms"),
-        _ if millis >= 60_000 && millis % 60_000 == 0 => format!("{}m", millis / 60_000),
+        _ if !millis.is_multiple_of(1000) => format!("{millis}ms"),
+        _ if millis >= 60_000 && millis.is_multiple_of(60_000) => format!("{}m", millis / 60_000),
         _ => format!("{}s", millis / 1000),
     }
 }
