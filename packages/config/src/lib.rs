@@ -169,6 +169,13 @@ mod tests {
     }
 
     #[test]
+    fn a_password_in_an_address_is_not_shown() {
+        let config = Config::parse("[mail]\nsmtp = 'smtp://anna:hunter2@mail:25/x?y'").unwrap();
+        let shown = config.show("mail", DEFAULTS).unwrap();
+        assert!(shown.contains("smtp://anna:***@mail:25/x?y"), "{shown}");
+    }
+
+    #[test]
     fn a_secret_comes_from_a_file_and_is_never_shown() {
         let path = std::env::temp_dir().join(format!("artel-config-{}", std::process::id()));
         std::fs::write(&path, "hunter2\n").unwrap();

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use crate::Error;
 
 /// Words in a key that make its value a secret.
-const SECRET_WORDS: [&str; 5] = ["password", "secret", "token", "key", "url"];
+const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "key"];
 
 /// Lays the file's table over the defaults.
 pub(crate) fn merge(section: &str, base: &mut Table, over: &Table, origin: &str) -> Result<(), Error> {
@@ -93,9 +93,23 @@ pub(crate) fn mask(table: &mut Table) {
             Value::String(text) if !text.is_empty() && SECRET_WORDS.iter().any(|word| key.contains(word)) => {
                 *text = "***".to_owned();
             }
+            Value::String(text) => {
+                if let Some(masked) = without_password(text) {
+                    *text = masked;
+                }
+            }
             _ => {}
         }
     }
+}
+
+/// An address with a password in it, without the password.
+fn without_password(address: &str) -> Option<String> {
+    let (scheme, rest) = address.split_once("://")?;
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (userinfo, host) = authority.rsplit_once('@')?;
+    let (user, _) = userinfo.split_once(':')?;
+    Some(format!("{scheme}://{user}:***@{host}{path}"))
 }
 
 fn typed(default: &Value, text: &str) -> Result<Value, &'static str> {

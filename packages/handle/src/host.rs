@@ -21,8 +21,8 @@ pub const MESH_DEFAULTS: &str = include_str!("../config.toml");
 #[allow(missing_docs)]
 pub struct Mesh {
     pub consul: String,
-    pub rabbitmq_url: Secret,
-    pub redis_url: Secret,
+    pub rabbitmq: Secret,
+    pub redis: Secret,
     pub bind: String,
     pub advertise: String,
     pub mesh_key: Secret,
@@ -117,9 +117,9 @@ impl Host {
     /// RabbitMQ, as this service is seen there.
     ///
     /// # Errors
-    /// Where `mesh.rabbitmq_url` is no AMQP address.
+    /// Where `mesh.rabbitmq` is no AMQP address.
     pub fn broker(&self) -> anyhow::Result<Broker> {
-        Ok(Broker::new(&self.process.mesh.rabbitmq_url, self.name)?)
+        Ok(Broker::new(&self.process.mesh.rabbitmq, self.name)?)
     }
 
     /// A call that the service makes on its own account, in the default workspace.

@@ -25,6 +25,6 @@ pub use job::Job;
 pub use keys::{Claims, Keys};
 pub use listen::{Delivery, Listener};
 pub use logs::init as init_logs;
-pub use serve::{Blueprint, serve};
+pub use serve::{Blueprint, serve, told_to_stop};
 pub use service::Service;
 pub use tokio_util::sync::CancellationToken;

@@ -187,7 +187,8 @@ fn own_address() -> anyhow::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-async fn told_to_stop() {
+/// Returns when the process is told to stop: SIGTERM or Ctrl-C.
+pub async fn told_to_stop() {
     let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     tokio::select! {
         _ = terminate.recv() => {}

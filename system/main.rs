@@ -1,0 +1,98 @@
+//! `artel`: every service of the mesh and the operator's commands in one binary. Which services a process runs is said
+//! on its command line; nothing in a service knows which others are beside it.
+
+mod config;
+mod import;
+mod keys;
+mod operator;
+mod role;
+mod services;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use artel_config::Config;
+use artel_mailbox::MailboxArgs;
+use clap::{Parser, Subcommand};
+
+/// Artel: a business platform as a gRPC service mesh.
+#[derive(Parser)]
+#[command(
+    name = "artel",
+    version,
+    about,
+    after_help = "Examples:\n  artel serve all\n  artel serve order notify\n  artel import system/demo/catalog.yml\n  artel role grant anna@example.com catalog_editor"
+)]
+struct Cli {
+    /// Configuration file; what it leaves out has the defaults that `artel config` shows
+    #[arg(long, global = true, env = "ARTEL_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Where the running mesh wrote its addresses, for the commands that talk to it
+    #[arg(
+        long,
+        global = true,
+        env = "ARTEL_ENDPOINTS",
+        value_name = "FILE",
+        default_value = ".artel/endpoints.json"
+    )]
+    endpoints: PathBuf,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run services until told to stop
+    #[command(after_help = "Example: artel serve order notify")]
+    Serve {
+        /// Names of services, or `all`
+        #[arg(required = true, value_parser = services::NAMES_OR_ALL)]
+        services: Vec<String>,
+    },
+    /// Bring the database to this version, once, under a lock
+    Migrate,
+    /// Import a Yandex Market Language feed into the running mesh
+    #[command(after_help = "Example: artel import system/demo/catalog.yml")]
+    Import {
+        /// The feed
+        file: PathBuf,
+    },
+    /// Grant or revoke a person's roles in the running mesh
+    #[command(subcommand, after_help = "Example: artel role grant anna@example.com catalog_editor")]
+    Role(role::Action),
+    /// The keys that sign access tokens
+    #[command(subcommand, after_help = "Example: artel keys rotate")]
+    Keys(keys::Action),
+    /// Show a service's configuration as it takes effect, secrets masked
+    #[command(after_help = "Example: artel config order")]
+    Config {
+        /// A service, or `mesh` for what all share
+        #[arg(value_parser = config::SECTIONS)]
+        section: String,
+    },
+    /// Run the mailbox: an SMTP sandbox that keeps and shows every e-mail
+    Mailbox(MailboxArgs),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider is installed twice"))?;
+    let cli = Cli::parse();
+    let load = || Config::load(cli.config.as_deref()).context("the configuration is wrong");
+    match cli.command {
+        Command::Serve { services } => artel_handle::serve(load()?, services::blueprints(&services)).await,
+        Command::Migrate => artel_persist::migrate(&load()?).await,
+        Command::Import { file } => import::run(&file, &cli.endpoints).await,
+        Command::Role(action) => role::run(action, &cli.endpoints).await,
+        Command::Keys(action) => keys::run(action, &cli.endpoints).await,
+        Command::Config { section } => config::run(&load()?, &section),
+        Command::Mailbox(args) => {
+            artel_handle::init_logs("console", "info")?;
+            Ok(artel_mailbox::run(args.into(), artel_handle::told_to_stop()).await?)
+        }
+    }
+}
