@@ -134,7 +134,8 @@ impl Cache {
         E: Clone + Send + Sync + 'static,
         F: Future<Output = Result<Bytes, E>>,
     {
-        let codec = Codec { encode: |bytes: &Bytes| Some(bytes.clone()), decode: |bytes| Some(bytes.clone()) };
+        let codec =
+            Codec { encode: |bytes: &Bytes| Some(bytes.clone()), decode: |bytes| Some(bytes.clone()) };
         self.fetch(key, ttl, load, codec).await
     }
 

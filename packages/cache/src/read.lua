@@ -1,5 +1,5 @@
 -- KEYS: the namespace's version. ARGV: prefix, key, token of the lease, life of the lease in ms, 1 to read past.
--- Answers {version, value}, or {version} and a lease: who holds it may store what they load.
+-- Answers {version, value}, or {version, nothing} and a lease: who holds it may store what they load.
 local version = redis.call('GET', KEYS[1])
 if not version then
   -- Any value will do that no earlier version had: what is left of those must not come back.
@@ -12,4 +12,4 @@ if ARGV[5] ~= '1' then
   if value then return {version, value} end
 end
 redis.call('SET', ARGV[1] .. 'lease:' .. slot, ARGV[3], 'PX', ARGV[4])
-return {version}
+return {version, false}

@@ -1,0 +1,7 @@
+//! Against a real Redis: the one of `ARTEL_TEST_REDIS` or one of our own, and always our own where it is killed.
+#![allow(clippy::unwrap_used)]
+
+mod absence;
+mod caching;
+mod support;
+mod throttling;
