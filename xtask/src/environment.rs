@@ -3,21 +3,24 @@
 use anyhow::Result;
 
 use crate::components::{Context, consul, postgres, rabbitmq, redis};
-use crate::files;
+use crate::{files, process};
 
 /// Each variable with its value.
 pub fn variables(context: &Context) -> Result<Vec<(&'static str, String)>> {
-    Ok(vec![
+    let mut variables = vec![
         ("ARTEL_TEST_POSTGRES", postgres::url(context, "postgres")?),
         ("ARTEL_TEST_POSTGRES_SOCKET", postgres::socket_folder(&context.state)?.display().to_string()),
         ("ARTEL_TEST_RABBITMQ", rabbitmq::url(context)?),
         ("ARTEL_TEST_RABBITMQ_MANAGEMENT", rabbitmq::management_with_login(context)?),
         ("ARTEL_TEST_REDIS", redis::url(context)?),
         ("ARTEL_TEST_CONSUL", consul::url(context)),
-        ("ARTEL_TEST_SMTP", format!("smtp://127.0.0.1:{}", context.ports.get("smtp"))),
-        ("ARTEL_TEST_MAILBOX", format!("http://127.0.0.1:{}", context.ports.get("mailbox"))),
         ("ARTEL_TEST_ENVOY", context.tools.envoy.display().to_string()),
-    ])
+    ];
+    if process::records(&context.state).contains_key("mailbox") {
+        variables.push(("ARTEL_TEST_SMTP", format!("smtp://127.0.0.1:{}", context.ports.get("smtp"))));
+        variables.push(("ARTEL_TEST_MAILBOX", format!("http://127.0.0.1:{}", context.ports.get("mailbox"))));
+    }
+    Ok(variables)
 }
 
 /// Writes `test.env` and gives its lines.

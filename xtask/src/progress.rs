@@ -15,7 +15,7 @@ pub struct Progress {
 pub struct Step {
     name: String,
     start: Instant,
-    bar: Option<ProgressBar>,
+    bar: Option<(MultiProgress, ProgressBar)>,
     finished: bool,
 }
 
@@ -28,13 +28,13 @@ impl Progress {
     /// Begins a step.
     pub fn step(&self, name: &str, doing: &str) -> Step {
         let bar = self.bars.as_ref().map(|bars| {
-            let style = ProgressStyle::with_template("  {spinner} {prefix:<12} {msg} {elapsed:>4}")
+            let style = ProgressStyle::with_template("  {spinner}  {prefix:<12} {wide_msg} {elapsed:>4} ")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
             let bar = bars.add(ProgressBar::new_spinner().with_style(style));
             bar.set_prefix(name.to_owned());
             bar.set_message(doing.to_owned());
             bar.enable_steady_tick(Duration::from_millis(120));
-            bar
+            (bars.clone(), bar)
         });
         if bar.is_none() {
             eprintln!("  .. {name:<12} {doing}");
@@ -54,8 +54,8 @@ impl Progress {
 impl Step {
     /// A passing detail: for terminals only.
     pub fn detail(&self, text: &str) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(text.chars().take(90).collect::<String>());
+        if let Some((_, bar)) = &self.bar {
+            bar.set_message(text.to_owned());
         }
     }
 
@@ -68,12 +68,11 @@ impl Step {
         self.finished = true;
         let line = format!("  {mark} {:<12} {text}  ({})", self.name, seconds(self.start.elapsed()));
         match &self.bar {
-            Some(bar) => {
-                bar.set_style(
-                    ProgressStyle::with_template("{msg}")
-                        .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-                );
-                bar.finish_with_message(line);
+            // The line moves above the spinners and stays there.
+            Some((bars, bar)) => {
+                bar.finish_and_clear();
+                bars.remove(bar);
+                bars.suspend(|| eprintln!("{line}"));
             }
             None => eprintln!("{line}"),
         }
