@@ -1,0 +1,50 @@
+//! `artel role`: an operator gives a person a role, or takes it.
+
+use std::path::Path;
+
+use artel_proto::identity::identity_service_client::IdentityServiceClient;
+use artel_proto::identity::{GrantRoleRequest, RevokeRoleRequest, User};
+use tonic::Status;
+
+use crate::operator::Operator;
+
+/// What is done with the role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// The person gets it.
+    Grant,
+    /// The person loses it.
+    Revoke,
+}
+
+/// Grants or revokes the role in the mesh that the endpoints file names, and prints the roles the person has then.
+///
+/// # Errors
+/// Where the mesh is not found or refuses: an unknown address, a role that is no name.
+pub async fn run(action: Action, email: &str, role: &str, endpoints: &Path) -> anyhow::Result<()> {
+    let operator = Operator::connect(endpoints)?;
+    let mut identity = IdentityServiceClient::new(operator.channels.to("identity"));
+    let (email, role) = (email.to_owned(), role.to_owned());
+    let user = match action {
+        Action::Grant => {
+            let request = operator.call.request(GrantRoleRequest { email, role });
+            identity.grant_role(request).await.map_err(said)?.into_inner().user
+        }
+        Action::Revoke => {
+            let request = operator.call.request(RevokeRoleRequest { email, role });
+            identity.revoke_role(request).await.map_err(said)?.into_inner().user
+        }
+    };
+    println!("{}", summary(&user.unwrap_or_default()));
+    Ok(())
+}
+
+fn summary(user: &User) -> String {
+    let roles = if user.roles.is_empty() { "no roles".to_owned() } else { user.roles.join(", ") };
+    format!("{}: {roles}. Access tokens say so after the next refresh or sign-in.", user.email)
+}
+
+/// The service's own words, which are made for people.
+pub(crate) fn said(status: Status) -> anyhow::Error {
+    anyhow::anyhow!("{}", status.message())
+}
