@@ -33,6 +33,9 @@ pub struct Args {
     /// Build with optimizations
     #[arg(long)]
     release: bool,
+    /// Run this binary instead of building one
+    #[arg(long, value_name = "PATH", conflicts_with = "release")]
+    artel: Option<PathBuf>,
     /// Where Envoy listens [default: 8080, or a free port where that is taken]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
@@ -52,12 +55,22 @@ pub fn run(state: &State, args: &Args) -> Result<()> {
     let begin = Instant::now();
     let session = Session::begin(state, Prefer::Standard, args.port)?;
     let shape = Shape { split: args.split, scale: args.scale.iter().cloned().collect::<BTreeMap<_, _>>() };
-    let mesh = start(&session.context, &shape, args.release)?;
+    let artel = match &args.artel {
+        Some(path) => Artel::At(path.canonicalize().with_context(|| path.display().to_string())?),
+        None => Artel::Build { release: args.release },
+    };
+    let mesh = start(&session.context, &shape, artel)?;
     if !args.no_demo {
         demo(&session.context, &mesh.artel)?;
     }
     tell(&session.context, begin.elapsed())?;
     session.stay()
+}
+
+/// Where the binary comes from.
+pub enum Artel {
+    Build { release: bool },
+    At(PathBuf),
 }
 
 /// A mesh that runs.
@@ -67,9 +80,16 @@ pub struct Mesh {
 }
 
 /// Brings up the components, the services and Envoy, and waits until all of it answers.
-pub fn start(context: &Context, shape: &Shape, release: bool) -> Result<Mesh> {
+pub fn start(context: &Context, shape: &Shape, from: Artel) -> Result<Mesh> {
     let mut built = None;
     components::start(context, || {
+        let release = match from {
+            Artel::At(path) => {
+                built = Some(path);
+                return Ok(());
+            }
+            Artel::Build { release } => release,
+        };
         let step = context.progress.step("build", "cargo build --bin artel");
         let artel = artel::build(&context.state.log("build"), release, &step)?;
         step.done(&artel.display().to_string());

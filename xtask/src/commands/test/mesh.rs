@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{Args, cargo, heading, on_own_components, show};
-use crate::commands::up;
+use crate::commands::up::{self, Artel};
 use crate::environment;
 use crate::install::on_path;
 use crate::mesh::Shape;
@@ -18,7 +18,7 @@ pub fn run(args: &Args) -> Result<()> {
     on_own_components("mesh", args.keep, |session| {
         let context = &session.context;
         let shape = Shape { split: true, scale: BTreeMap::new() };
-        let mesh = up::start(context, &shape, false)?;
+        let mesh = up::start(context, &shape, Artel::Build { release: false })?;
         up::demo(context, &mesh.artel)?;
         heading("the whole mesh: testing");
         let mut command = command();
