@@ -16,11 +16,11 @@ const SERVICE: &str = "operator";
 const ACTOR: &str = "00000000-0000-7000-8000-0000000000ff";
 
 /// A way to every service of the mesh, and the call that goes there.
-pub struct Operator {
+pub(crate) struct Operator {
     /// Channels to the services by their names in Consul.
-    pub channels: Channels,
+    pub(crate) channels: Channels,
     /// The operator's own call, with the role `operator`.
-    pub call: Call,
+    pub(crate) call: Call,
 }
 
 /// What of `endpoints.json` is needed here.
@@ -38,7 +38,7 @@ impl Operator {
     ///
     /// # Errors
     /// Where there is no such file, or what it names cannot be read.
-    pub fn connect(endpoints: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn connect(endpoints: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(endpoints).with_context(|| {
             format!("no mesh is found: cannot read {}. Start one with `cargo xtask up`", endpoints.display())
         })?;
@@ -57,7 +57,7 @@ impl Operator {
 
     /// The operator's call with one more role, for methods that ask for it.
     #[must_use]
-    pub fn call_with_role(&self, role: &str) -> Call {
+    pub(crate) fn call_with_role(&self, role: &str) -> Call {
         let mut call = self.call.clone();
         if let Some(user) = &mut call.user {
             user.roles.push(role.to_owned());
