@@ -137,6 +137,7 @@ pub fn run(context: &Context, artel: &Path, name: &str, args: &[&str], limit: Du
     let mut child = Command::new(artel)
         .args(args)
         .env("ARTEL_CONFIG", context.state.artel_toml())
+        .env("ARTEL_ENDPOINTS", context.state.endpoints())
         .current_dir(root())
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)

@@ -13,7 +13,7 @@ use crate::state::State;
 /// Write the configuration and secrets that compose.yaml mounts
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask compose && docker compose up --build\n  \
-                        docker compose --profile demo up demo      loads the demo catalogue")]
+                        docker compose run --rm operator           loads the demo catalogue")]
 pub struct Args {}
 
 pub fn run(state: &State, _: &Args) -> Result<()> {
@@ -110,6 +110,13 @@ pub fn write(folder: &Path, secrets: &Secrets) -> Result<()> {
     for service in SERVICES {
         put(&format!("{service}.toml"), &sections(&whole, &["mesh", service], &["migration_url"]))?;
     }
+    put("operator.toml", &sections(&whole, &["mesh"], &[]))?;
+    let endpoints = serde_json::json!({
+        "consul": "http://consul:8500",
+        "meshKeyFile": "/run/secrets/mesh.key",
+        "config": "/run/secrets/artel.toml",
+    });
+    put("endpoints.json", &format!("{endpoints:#}\n"))?;
     put("migrate.toml", &sections(&whole, &["persist"], &["database_url", "system_url"]))
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::heading;
 use crate::artel::{self, SERVICES};
@@ -103,7 +103,7 @@ fn schema(compose: &Value, folder: &Path) -> Result<()> {
 /// What is wrong, a line each.
 fn structure(compose: &Value, root: &Path, generated: &Path) -> Vec<String> {
     let mut wrong = Vec::new();
-    let empty = serde_json::Map::new();
+    let empty = Map::new();
     let all = compose["services"].as_object().unwrap_or(&empty);
     let image = &all.get("persist").unwrap_or(&Value::Null)["image"];
     for service in SERVICES {
@@ -127,7 +127,7 @@ fn structure(compose: &Value, root: &Path, generated: &Path) -> Vec<String> {
     }
     for (name, it) in all {
         let once =
-            it["command"] == serde_json::json!(["migrate"]) || ["roles", "demo"].contains(&name.as_str());
+            it["command"] == serde_json::json!(["migrate"]) || ["roles", "operator"].contains(&name.as_str());
         if !once && it["healthcheck"]["test"].is_null() {
             wrong.push(format!("{name}: no health check"));
         }
@@ -206,29 +206,40 @@ fn image(dockerfile: &str) -> Vec<String> {
 
 /// The configuration of each container, read by the binary itself: a key that it doesn't know is refused.
 pub fn configuration(artel: &Path) -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("artel-compose-{}", std::process::id()));
-    let state = State::open(&folder)?;
-    let checked = compose::write(&folder.join("compose"), &Secrets::of(&state)).and_then(|()| {
+    let folder = std::env::temp_dir().join(format!("artel-configuration-{}", std::process::id()));
+    let checked = State::open(&folder).and_then(|state| {
+        let generated = folder.join("compose");
+        compose::write(&generated, &Secrets::of(&state))?;
         let compose = read(&std::fs::read_to_string(artel::root().join("compose.yaml"))?)?;
-        for service in SERVICES {
-            let environment = compose["services"][service]["environment"].as_object();
-            let path = folder.join("compose").join(format!("{service}.toml"));
-            // The keys are mounted elsewhere than where they lie here.
-            let here = folder.join("compose").display().to_string();
-            let text = std::fs::read_to_string(&path)?.replace("/run/secrets", &here);
-            std::fs::write(&path, text)?;
-            let mut command = Command::new(artel);
-            command.args(["config", service]).env("ARTEL_CONFIG", &path);
-            for (name, value) in environment.into_iter().flatten() {
-                command.env(name, value.as_str().unwrap_or_default());
-            }
-            install::run(&mut command)
-                .with_context(|| format!("the configuration of {service} in compose.yaml"))?;
+        for name in SERVICES.into_iter().chain(["migrate", "operator"]) {
+            let environment = compose["services"][name]["environment"].as_object();
+            read_by(artel, &generated, name, environment).with_context(|| format!("the container {name}"))?;
         }
         Ok(())
     });
     std::fs::remove_dir_all(&folder)?;
     checked
+}
+
+fn read_by(
+    artel: &Path,
+    generated: &Path,
+    name: &str,
+    environment: Option<&Map<String, Value>>,
+) -> Result<()> {
+    let path = generated.join(format!("{name}.toml"));
+    // What containers find in /run/secrets lies elsewhere here.
+    let text = std::fs::read_to_string(&path)?.replace("/run/secrets", &generated.display().to_string());
+    std::fs::write(&path, &text)?;
+    for section in text.lines().filter_map(|line| line.strip_prefix('[')?.strip_suffix(']')) {
+        let mut command = Command::new(artel);
+        command.args(["config", section]).env("ARTEL_CONFIG", &path);
+        for (name, value) in environment.into_iter().flatten() {
+            command.env(name, value.as_str().unwrap_or_default());
+        }
+        install::run(&mut command)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
