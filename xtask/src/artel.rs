@@ -126,8 +126,8 @@ pub fn configure(context: &Context) -> Result<()> {
 }
 
 /// The same database over the Unix socket, which is a third faster than loopback.
-fn over_socket(url: &str, socket: &str) -> String {
-    format!("{url}?host={}", socket.replace('/', "%2F"))
+fn over_socket(url: &str, folder: &str) -> String {
+    url.replace("@127.0.0.1:", &format!("@{}:", folder.replace('%', "%25").replace('/', "%2F")))
 }
 
 /// Runs `artel ARGS` to its end, what it prints going to its log and into an error.
@@ -189,4 +189,23 @@ pub fn start_mailbox(context: &Context, artel: &Path) -> Result<String> {
         Ok(smtp && http::get(&url, None, Duration::from_secs(2))?.ok())
     })?;
     Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_stands_in_a_url_as_an_encoded_host() {
+        let url = over_socket("postgres://artel:pw@127.0.0.1:5432/artel", "/tmp/a%b/run");
+        assert_eq!(url, "postgres://artel:pw@%2Ftmp%2Fa%25b%2Frun:5432/artel");
+    }
+
+    #[test]
+    fn the_binary_is_found_among_what_cargo_says() {
+        let said = r#"{"target":{"name":"artel_order"},"executable":null}
+{"target":{"name":"artel"},"executable":"/target/debug/artel"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(said), Some(PathBuf::from("/target/debug/artel")));
+    }
 }
