@@ -1,6 +1,9 @@
 //! `cargo xtask`: the developer's commands. Light on purpose: it builds and runs the services, but doesn't
 //! depend on them.
 
+#[macro_use]
+mod say;
+
 mod artel;
 mod commands;
 mod components;
@@ -64,10 +67,14 @@ fn main() {
     let cli = Cli::parse();
     if let Err(error) = run(cli) {
         if signals::asked() {
-            eprintln!("\ninterrupted");
+            tell!("\ninterrupted");
             std::process::exit(130);
         }
-        eprintln!("\nerror: {error:#}");
+        let reader_left = |io: &std::io::Error| io.kind() == std::io::ErrorKind::BrokenPipe;
+        if error.downcast_ref().is_some_and(reader_left) {
+            return;
+        }
+        tell!("\nerror: {error:#}");
         std::process::exit(1);
     }
 }

@@ -37,7 +37,7 @@ impl Progress {
             (bars.clone(), bar)
         });
         if bar.is_none() {
-            eprintln!("  .. {name:<12} {doing}");
+            tell!("  .. {name:<12} {doing}");
         }
         Step { name: name.to_owned(), start: Instant::now(), bar, finished: false }
     }
@@ -45,8 +45,8 @@ impl Progress {
     /// A line that stays.
     pub fn line(&self, text: &str) {
         match &self.bars {
-            Some(bars) => bars.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bars) => bars.suspend(|| tell!("{text}")),
+            None => tell!("{text}"),
         }
     }
 }
@@ -72,9 +72,9 @@ impl Step {
             Some((bars, bar)) => {
                 bar.finish_and_clear();
                 bars.remove(bar);
-                bars.suspend(|| eprintln!("{line}"));
+                bars.suspend(|| tell!("{line}"));
             }
-            None => eprintln!("{line}"),
+            None => tell!("{line}"),
         }
     }
 }

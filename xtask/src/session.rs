@@ -117,14 +117,14 @@ pub fn detach(state: &State) -> Result<()> {
         let ended = child.try_wait()?;
         let mut line = String::new();
         while shown.read_line(&mut line)? > 0 {
-            print!("{line}");
+            say!("{}", line.trim_end());
             line.clear();
         }
         if let Some(status) = ended {
             bail!("it ended ({status}); its log is {}", log.display());
         }
         if ready {
-            println!("runs in the background (process {}); `cargo xtask down` stops it", child.id());
+            say!("runs in the background (process {}); `cargo xtask down` stops it", child.id());
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(50));

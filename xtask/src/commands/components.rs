@@ -27,9 +27,9 @@ pub fn run(state: &State, args: &Args) -> Result<()> {
     let context = &session.context;
     components::start(context, || Ok(()))?;
     signals::check()?;
-    println!("\n{}", environment::write(context)?);
-    println!("Consul    {}/ui/", consul::url(context));
-    println!("RabbitMQ  {} (login in the URL above)", rabbitmq::management(context));
-    println!("`. {}` sets these variables in a shell.", state.test_env().display());
+    say!("\n{}", environment::write(context)?);
+    say!("Consul    {}/ui/", consul::url(context));
+    say!("RabbitMQ  {} (login in the URL above)", rabbitmq::management(context));
+    say!("`. {}` sets these variables in a shell.", state.test_env().display());
     session.stay()
 }

@@ -19,7 +19,7 @@ pub struct Args {}
 pub fn run(state: &State, _: &Args) -> Result<()> {
     let folder = state.root().join("compose");
     write(&folder, &Secrets::of(state))?;
-    println!("written to {}; now: docker compose up --build", folder.display());
+    say!("written to {}; now: docker compose up --build", folder.display());
     Ok(())
 }
 

@@ -18,21 +18,21 @@ const MEMORY_MB: u64 = 2_000;
 
 pub fn run(folder: &Path, _: &Args) -> Result<()> {
     let mut hints = Vec::new();
-    println!("programs");
+    say!("programs");
     for found in install::look() {
         match &found.path {
             Some(path) => {
-                println!("  ok {:<11} {:<22} {}", found.name, version(found.name, path), path.display())
+                say!("  ok {:<11} {:<22} {}", found.name, version(found.name, path), path.display())
             }
             None => {
-                println!("  -- {:<11} missing", found.name);
+                say!("  -- {:<11} missing", found.name);
                 hints.push(format!("{}: `cargo xtask up` installs it: {}", found.name, found.source));
             }
         }
     }
     optional();
     machine(folder, &mut hints);
-    println!("ports");
+    say!("ports");
     let state = State::existing(folder).ok();
     let owner = state.as_ref().and_then(State::owner);
     let ours: Vec<u16> = match (&state, owner) {
@@ -43,27 +43,27 @@ pub fn run(folder: &Path, _: &Args) -> Result<()> {
     for (name, port) in &taken {
         let by =
             if ours.contains(port) { "this mesh" } else { "somebody else: a free port is taken instead" };
-        println!("  {} {port:<6} {name:<22} used by {by}", if ours.contains(port) { "ok" } else { "--" });
+        say!("  {} {port:<6} {name:<22} used by {by}", if ours.contains(port) { "ok" } else { "--" });
     }
     if taken.is_empty() {
-        println!("  ok all the standard ones are free");
+        say!("  ok all the standard ones are free");
     }
-    println!("state");
+    say!("state");
     match (&state, owner) {
-        (None, _) => println!("  -- {} is not there yet", folder.display()),
-        (Some(state), Some(pid)) => println!("  ok {} is run by process {pid}", state.root().display()),
+        (None, _) => say!("  -- {} is not there yet", folder.display()),
+        (Some(state), Some(pid)) => say!("  ok {} is run by process {pid}", state.root().display()),
         (Some(state), None) => {
-            println!("  ok {} is at rest", state.root().display());
+            say!("  ok {} is at rest", state.root().display());
             if process::records(state).values().any(process::Record::alive) {
                 hints.push("processes of a killed run are left: `cargo xtask down` ends them".into());
             }
         }
     }
     if hints.is_empty() {
-        println!("\nnothing stands in the way of `cargo xtask up`");
+        say!("\nnothing stands in the way of `cargo xtask up`");
     } else {
-        println!("\nwhat to do:");
-        hints.iter().for_each(|hint| println!("  * {hint}"));
+        say!("\nwhat to do:");
+        hints.iter().for_each(|hint| say!("  * {hint}"));
     }
     if hints.iter().any(|hint| hint.starts_with('!')) {
         bail!("this machine can't run the mesh as it is");
@@ -95,20 +95,20 @@ fn optional() {
         ("grpcurl", "handy for trying the API out"),
     ] {
         match on_path(program) {
-            Some(path) => println!("  ok {program:<11} {:<22} {}", "", path.display()),
-            None => println!("  .. {program:<11} optional: {why}"),
+            Some(path) => say!("  ok {program:<11} {:<22} {}", "", path.display()),
+            None => say!("  .. {program:<11} optional: {why}"),
         }
     }
 }
 
 fn machine(folder: &Path, hints: &mut Vec<String>) {
-    println!("machine");
+    say!("machine");
     let place = folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     let free = install::run(Command::new("df").args(["--output=avail", "-B1M"]).arg(place))
         .ok()
         .and_then(|text| text.lines().last()?.trim().parse::<u64>().ok())
         .unwrap_or_default();
-    println!("  {} disk        {} GB free", mark(free / 1024 >= DISK_GB), free / 1024);
+    say!("  {} disk        {} GB free", mark(free / 1024 >= DISK_GB), free / 1024);
     if free / 1024 < DISK_GB {
         hints.push(format!("free some disk: a build and a mesh take about {DISK_GB} GB"));
     }
@@ -118,7 +118,7 @@ fn machine(folder: &Path, hints: &mut Vec<String>) {
         .find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok())
         .unwrap_or_default()
         / 1024;
-    println!("  {} memory      {available} MB available", mark(available >= MEMORY_MB));
+    say!("  {} memory      {available} MB available", mark(available >= MEMORY_MB));
     if available < MEMORY_MB {
         hints.push(format!("close something: the mesh and a build want {MEMORY_MB} MB of memory"));
     }

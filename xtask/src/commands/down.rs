@@ -18,7 +18,7 @@ pub fn run(state: &State, _: &Args) -> Result<()> {
     state.settle();
     match state.owner() {
         Some(owner) => {
-            println!("asking process {owner} to stop ...");
+            say!("asking process {owner} to stop ...");
             process::signal(owner, Signal::TERM);
             if !state.wait_until_free(LIMIT) {
                 bail!(
@@ -28,13 +28,13 @@ pub fn run(state: &State, _: &Args) -> Result<()> {
                 );
             }
         }
-        None => println!("nothing runs from {}", state.root().display()),
+        None => say!("nothing runs from {}", state.root().display()),
     }
     let _owned = state.own()?;
     let left = process::clean_up(state);
     if !left.is_empty() {
-        println!("ended what an earlier run had left: {}", left.join(", "));
+        say!("ended what an earlier run had left: {}", left.join(", "));
     }
-    println!("stopped");
+    say!("stopped");
     Ok(())
 }

@@ -14,33 +14,33 @@ pub struct Args {}
 pub fn run(state: &State, _: &Args) -> Result<()> {
     let records = process::records(state);
     let Some(owner) = state.owner() else {
-        println!("nothing runs from {}; `cargo xtask up` starts it", state.root().display());
+        say!("nothing runs from {}; `cargo xtask up` starts it", state.root().display());
         let left: Vec<&str> =
             records.iter().filter(|(_, it)| it.alive()).map(|(name, _)| name.as_str()).collect();
         if !left.is_empty() {
-            println!("left over from a run that was killed: {}; `cargo xtask down` ends it", left.join(", "));
+            say!("left over from a run that was killed: {}; `cargo xtask down` ends it", left.join(", "));
         }
         return Ok(());
     };
     let ready = state.ready_marker().exists();
-    println!(
+    say!(
         "{} (process {owner}, state in {})\n",
         if ready { "everything is up" } else { "starting or stopping" },
         state.root().display()
     );
-    println!("{:<12} {:>8}  {:<10} {:>8}  ADDRESS", "PROCESS", "PID", "UPTIME", "RESTARTS");
+    say!("{:<12} {:>8}  {:<10} {:>8}  ADDRESS", "PROCESS", "PID", "UPTIME", "RESTARTS");
     let mut rows: Vec<_> = records.iter().collect();
     rows.sort_by_key(|(_, record)| record.kind);
     for (name, record) in rows {
         let uptime = if record.alive() { seconds(record.uptime()) } else { "dead".to_owned() };
-        println!("{name:<12} {:>8}  {uptime:<10} {:>8}  {}", record.pid, record.restarts, record.address);
+        say!("{name:<12} {:>8}  {uptime:<10} {:>8}  {}", record.pid, record.restarts, record.address);
     }
     let Some(port) = Ports::remembered(state).get("consul").copied() else { return Ok(()) };
     match mesh::instances(&format!("http://127.0.0.1:{port}")) {
-        Err(error) => println!("\nConsul doesn't answer: {error:#}"),
+        Err(error) => say!("\nConsul doesn't answer: {error:#}"),
         Ok(services) if services.values().all(Vec::is_empty) => {}
         Ok(services) => {
-            println!("\n{:<12} {:<10} ADDRESS", "SERVICE", "HEALTH");
+            say!("\n{:<12} {:<10} ADDRESS", "SERVICE", "HEALTH");
             for (name, instances) in services {
                 show(&name, &instances);
             }
@@ -51,9 +51,9 @@ pub fn run(state: &State, _: &Args) -> Result<()> {
 
 fn show(name: &str, instances: &[Instance]) {
     if instances.is_empty() {
-        println!("{name:<12} not registered in Consul");
+        say!("{name:<12} not registered in Consul");
     }
     for instance in instances {
-        println!("{name:<12} {:<10} {}", instance.status, instance.address);
+        say!("{name:<12} {:<10} {}", instance.status, instance.address);
     }
 }

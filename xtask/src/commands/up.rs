@@ -141,21 +141,21 @@ pub fn demo(context: &Context, artel: &std::path::Path) -> Result<()> {
 fn tell(context: &Context, time: Duration) -> Result<()> {
     let api = envoy::api(context);
     let state = context.state.root().display().to_string();
-    println!("\nArtel is up ({}).\n", seconds(time));
-    println!("  API            {api}   (gRPC, gRPC-Web and REST)");
-    println!("  API reference  {api}/docs");
-    println!("  Consul         {}/ui/", consul::url(context));
-    println!(
+    say!("\nArtel is up ({}).\n", seconds(time));
+    say!("  API            {api}   (gRPC, gRPC-Web and REST)");
+    say!("  API reference  {api}/docs");
+    say!("  Consul         {}/ui/", consul::url(context));
+    say!(
         "  RabbitMQ       {}   (user {}, password {})",
         rabbitmq::management(context),
         rabbitmq::USER,
         context.secrets.password("rabbitmq")?
     );
-    println!("  Mailbox        http://127.0.0.1:{}", context.ports.get("mailbox"));
-    println!("  for scripts    {state}/endpoints.json");
-    println!("\nTry:\n  curl '{api}/api/v1/products?pageSize=3'");
-    println!("  grpcurl -plaintext {} list", api.trim_start_matches("http://"));
-    println!("  cargo xtask status        (in another terminal)");
-    println!("\nCtrl-C drains and stops everything.");
+    say!("  Mailbox        http://127.0.0.1:{}", context.ports.get("mailbox"));
+    say!("  for scripts    {state}/endpoints.json");
+    say!("\nTry:\n  curl '{api}/api/v1/products?pageSize=3'");
+    say!("  grpcurl -plaintext {} list", api.trim_start_matches("http://"));
+    say!("  cargo xtask status        (in another terminal)");
+    say!("\nCtrl-C drains and stops everything.");
     Ok(())
 }

@@ -72,7 +72,7 @@ pub fn run() -> Result<()> {
     });
     std::fs::remove_dir_all(&folder)?;
     checked?;
-    eprintln!("    ok");
+    tell!("    ok");
     Ok(())
 }
 

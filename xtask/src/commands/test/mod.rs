@@ -74,20 +74,20 @@ pub fn run(args: &Args) -> Result<()> {
         result.with_context(|| format!("`cargo xtask test --only {name}` failed"))?;
         passed.push(format!("{name} {}", seconds(begin.elapsed())));
     }
-    println!("\nall passed in {}: {}", seconds(begin.elapsed()), passed.join(", "));
+    say!("\nall passed in {}: {}", seconds(begin.elapsed()), passed.join(", "));
     Ok(())
 }
 
 /// A line that is easy to find in a long log.
 fn heading(text: &str) {
-    eprintln!("\n=== {text}");
+    tell!("\n=== {text}");
 }
 
 /// Runs a command that shows what it does itself; ends it when we are told to end.
 fn show(command: &mut Command) -> Result<()> {
     let begin = Instant::now();
     let shown = shown(command);
-    eprintln!("    $ {shown}");
+    tell!("    $ {shown}");
     let mut child =
         command.current_dir(artel::root()).spawn().with_context(|| format!("cannot run {shown}"))?;
     let status = loop {
@@ -103,7 +103,7 @@ fn show(command: &mut Command) -> Result<()> {
     if !status.success() {
         bail!("`{shown}` failed ({status})");
     }
-    eprintln!("    ok ({})", seconds(begin.elapsed()));
+    tell!("    ok ({})", seconds(begin.elapsed()));
     Ok(())
 }
 
@@ -142,7 +142,7 @@ fn on_own_components(name: &str, keep: bool, test: impl FnOnce(&Session) -> Resu
     if result.is_ok() && !keep {
         std::fs::remove_dir_all(state.root())?;
     } else {
-        eprintln!("    logs are kept in {}", state.logs().display());
+        tell!("    logs are kept in {}", state.logs().display());
     }
     result
 }
