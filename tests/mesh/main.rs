@@ -1,0 +1,14 @@
+//! What only the whole mesh can show: real processes, Envoy, Consul, RabbitMQ, PostgreSQL, Redis. `cargo xtask test`
+//! starts it and names it in `ARTEL_ENDPOINTS`; a mesh that `cargo xtask up` started does as well.
+
+mod access;
+mod bad_input;
+mod catalogue;
+mod chaos;
+mod discovery;
+mod flow;
+mod grpc;
+mod shop;
+mod sold_once;
+mod support;
+mod tokens;
