@@ -7,7 +7,7 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot};
 
-use crate::support::{LONG, Source, any_redis, fresh, process, raw, until};
+use crate::support::{LONG, PATIENCE, Source, any_redis, fresh, process, raw, until};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Product {
@@ -205,13 +205,17 @@ async fn nobody_joins_a_load_that_began_before_their_own_invalidation() {
         go.notified().await;
         Ok::<_, String>(1)
     });
-    let (old, new) = tokio::join!(before, async {
-        read.notified().await;
-        cache.invalidate("1").await;
-        let new = cache.get_or_load("1", LONG, || async { Ok::<_, String>(2) }).await;
-        go.notify_one();
-        new
-    });
+    let both = async {
+        tokio::join!(before, async {
+            read.notified().await;
+            cache.invalidate("1").await;
+            let new = cache.get_or_load("1", LONG, || async { Ok::<_, String>(2) }).await;
+            go.notify_one();
+            new
+        })
+    };
+    // Who joined the load before would wait for itself.
+    let (old, new) = tokio::time::timeout(PATIENCE, both).await.expect("it joined the load before");
     assert_eq!((old, new), (Ok(1), Ok(2)));
     assert_eq!(cache.get_or_load("1", LONG, || async { Err::<u32, _>("kept".to_owned()) }).await, Ok(2));
 }
