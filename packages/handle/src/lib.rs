@@ -16,6 +16,8 @@ mod registration;
 mod serve;
 mod service;
 mod stack;
+#[cfg(test)]
+mod stack_tests;
 pub mod testing;
 
 pub use access::Access;

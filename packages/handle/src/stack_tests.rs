@@ -1,0 +1,230 @@
+//! The server stack from outside: who gets in, and what the others are told.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use artel_client::{CALL_HEADER, Call, CallKey, Channels, User};
+use artel_discovery::Consul;
+use artel_proto::identity::JsonWebKey;
+use artel_proto::order::order_service_server::{OrderService, OrderServiceServer};
+use artel_proto::order::{
+    CancelOrderRequest, CancelOrderResponse, CreateOrderRequest, CreateOrderResponse, GetOrderRequest,
+    GetOrderResponse, ListOrdersRequest, ListOrdersResponse,
+};
+use artel_proto::{Message, order};
+use axum::Router;
+use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Request as HttpRequest;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use tonic::service::Routes;
+use tonic::{Code, Request, Response, Status};
+use tower::ServiceExt as _;
+
+use crate::authenticate::Gate;
+use crate::keys::{Claims, Keys};
+use crate::stack::stack;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const ID: &str = "0195d3a8-6f3c-7e1a-9b58-0c6f5a1d2e3f";
+
+/// Answers with who calls; cancelling takes for ever.
+struct Mirror;
+
+#[tonic::async_trait]
+impl OrderService for Mirror {
+    async fn create_order(
+        &self,
+        _: Request<CreateOrderRequest>,
+    ) -> Result<Response<CreateOrderResponse>, Status> {
+        Ok(Response::new(CreateOrderResponse::default()))
+    }
+
+    async fn list_orders(
+        &self,
+        _: Request<ListOrdersRequest>,
+    ) -> Result<Response<ListOrdersResponse>, Status> {
+        Ok(Response::new(ListOrdersResponse::default()))
+    }
+
+    async fn get_order(
+        &self,
+        request: Request<GetOrderRequest>,
+    ) -> Result<Response<GetOrderResponse>, Status> {
+        let call = Call::of(&request)?;
+        let order = order::Order {
+            id: call.workspace.clone(),
+            user_id: call.user_id()?.to_owned(),
+            number: call.service.clone(),
+            ..Default::default()
+        };
+        Ok(Response::new(GetOrderResponse { order: Some(order) }))
+    }
+
+    async fn cancel_order(
+        &self,
+        _: Request<CancelOrderRequest>,
+    ) -> Result<Response<CancelOrderResponse>, Status> {
+        std::future::pending().await
+    }
+}
+
+/// A signing key and the stack that knows its public half.
+struct Bench {
+    router: Router,
+    key: EncodingKey,
+    calls: CallKey,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let random = SystemRandom::new();
+        let private = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private.as_ref(), &random).unwrap();
+        let point = pair.public_key().as_ref();
+        let part = |range: std::ops::Range<usize>| URL_SAFE_NO_PAD.encode(&point[range]);
+        let jwk = JsonWebKey { kid: "k".into(), x: part(1..33), y: part(33..65), ..Default::default() };
+        let calls = CallKey::new(SECRET).unwrap();
+        let nowhere = Consul::new("http://127.0.0.1:9").unwrap();
+        let keys = Keys::new(Channels::new("order", nowhere, calls.clone()).to("identity"), "order");
+        keys.learn(&[jwk]).await;
+        let gate = Gate { call_key: calls.clone(), keys, default_workspace: "w0".into() };
+        let router =
+            stack("order", Routes::new(OrderServiceServer::new(Mirror)), Router::new(), gate).unwrap();
+        Self { router, key: EncodingKey::from_ec_der(private.as_ref()), calls }
+    }
+
+    fn token(&self, change: impl FnOnce(&mut Claims, &mut Header)) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut claims = Claims {
+            iss: "artel".into(),
+            aud: "artel".into(),
+            sub: "anna".into(),
+            iat: now,
+            exp: now + 60,
+            sid: "s".into(),
+            workspace: "w1".into(),
+            roles: Vec::new(),
+            locale: "ru".into(),
+        };
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some("k".into());
+        change(&mut claims, &mut header);
+        jsonwebtoken::encode(&header, &claims, &self.key).unwrap()
+    }
+
+    /// Calls a method with these headers; the message that came back, or the status.
+    async fn call<M: Message, A: Message + Default>(
+        &self,
+        method: &str,
+        headers: &[(&str, &str)],
+        message: &M,
+    ) -> Result<A, Status> {
+        let bytes = message.encode_to_vec();
+        let mut body = vec![0];
+        body.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
+        body.extend(bytes);
+        let mut request = HttpRequest::post(format!("/artel.order.v1.OrderService/{method}"))
+            .header("content-type", "application/grpc");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        if let Some(status) =
+            Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok)
+        {
+            return Err(status);
+        }
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        Ok(A::decode(&bytes[5..]).unwrap())
+    }
+
+    async fn get(&self, headers: &[(&str, &str)]) -> Result<GetOrderResponse, Status> {
+        self.call("GetOrder", headers, &GetOrderRequest { id: ID.into() }).await
+    }
+
+    async fn get_as(&self, token: &str) -> Result<GetOrderResponse, Status> {
+        self.get(&[("authorization", &format!("Bearer {token}"))]).await
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_known_by_an_access_token() {
+    let bench = Bench::new().await;
+    let seen = bench.get_as(&bench.token(|_, _| {})).await.unwrap().order.unwrap();
+    assert_eq!((seen.user_id.as_str(), seen.id.as_str(), seen.number.as_str()), ("anna", "w1", ""));
+}
+
+#[tokio::test]
+async fn no_other_token_opens_anything() {
+    let bench = Bench::new().await;
+    let good = bench.token(|_, _| {});
+    let (_, claims) = (good.split('.').next().unwrap(), good.split('.').nth(1).unwrap());
+    let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","kid":"k"}"#);
+    let tokens = [
+        ("expired", bench.token(|claims, _| claims.exp = claims.iat - 1), "TOKEN_EXPIRED"),
+        ("for others", bench.token(|claims, _| claims.aud = "bank".into()), "BAD_TOKEN"),
+        ("by others", bench.token(|claims, _| claims.iss = "bank".into()), "BAD_TOKEN"),
+        ("unknown key", bench.token(|_, header| header.kid = Some("x".into())), "BAD_TOKEN"),
+        ("no key", bench.token(|_, header| header.kid = None), "BAD_TOKEN"),
+        ("unsigned", format!("{none}.{claims}."), "BAD_TOKEN"),
+        ("cut", good[..good.len() - 2].to_owned(), "BAD_TOKEN"),
+        ("nonsense", "a.b.c".to_owned(), "BAD_TOKEN"),
+    ];
+    for (what, token, reason) in tokens {
+        let status = bench.get_as(&token).await.unwrap_err();
+        assert_eq!(
+            (status.code(), artel_util::reason(&status).as_deref()),
+            (Code::Unauthenticated, Some(reason)),
+            "{what}"
+        );
+    }
+    let nobody = bench.get(&[]).await.unwrap_err();
+    assert_eq!(artel_util::reason(&nobody).as_deref(), Some("NO_TOKEN"));
+    let basic = bench.get(&[("authorization", "Basic YTpi")]).await.unwrap_err();
+    assert_eq!(basic.code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_service_is_known_by_its_signed_call() {
+    let bench = Bench::new().await;
+    let mut call = Call::by_service("notify", "w2");
+    call.user = Some(User { id: "boris".into(), roles: vec![], locale: "kk".into() });
+    let token = bench.calls.sign("notify", &call).unwrap();
+    let seen = bench.get(&[(CALL_HEADER, &token)]).await.unwrap().order.unwrap();
+    assert_eq!((seen.user_id.as_str(), seen.id.as_str(), seen.number.as_str()), ("boris", "w2", "notify"));
+    let other = CallKey::new("ffffffffffffffffffffffffffffffff").unwrap().sign("notify", &call).unwrap();
+    assert_eq!(bench.get(&[(CALL_HEADER, &other)]).await.unwrap_err().code(), Code::Unauthenticated);
+    // An access token is no service call, whoever sends it.
+    let person = bench.token(|_, _| {});
+    assert_eq!(bench.get(&[(CALL_HEADER, &person)]).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn wrong_fields_are_named_before_a_handler_sees_them() {
+    let bench = Bench::new().await;
+    let authorization = format!("Bearer {}", bench.token(|_, _| {}));
+    let request = GetOrderRequest { id: "1".into() };
+    let status = bench
+        .call::<_, GetOrderResponse>("GetOrder", &[("authorization", &authorization)], &request)
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(artel_util::Error::from(status).fields()[0].field, "id");
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_is_dropped_when_the_caller_has_stopped_waiting() {
+    let bench = Bench::new().await;
+    let authorization = format!("Bearer {}", bench.token(|_, _| {}));
+    let headers = [("authorization", authorization.as_str()), ("grpc-timeout", "300m")];
+    let request = CancelOrderRequest { id: ID.into() };
+    let begin = tokio::time::Instant::now();
+    let status = bench.call::<_, CancelOrderResponse>("CancelOrder", &headers, &request).await.unwrap_err();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert!(begin.elapsed() < Duration::from_secs(1));
+}
