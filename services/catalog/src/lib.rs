@@ -1,1 +1,41 @@
-//! 
+//! What is for sale: products, the tree of categories, search with facets, and the import of feeds.
+//!
+//! An editor's changes are told one by one (`product.changed`); a feed's are not, for there may be a million of them:
+//! an import ends with one `feed.imported`.
+
+mod api;
+mod categories;
+mod config;
+mod domain;
+mod import;
+mod list;
+mod products;
+mod refusal;
+
+use artel_cache::Redis;
+use artel_handle::{Host, Service};
+use artel_proto::catalog::catalog_service_server::CatalogServiceServer;
+use artel_repo::Repo;
+
+use crate::api::Catalog;
+
+pub use crate::config::{DEFAULTS, Settings};
+
+/// The service `catalog`.
+///
+/// # Errors
+/// Where its section of the configuration is wrong.
+pub async fn service(host: Host) -> anyhow::Result<Service> {
+    let settings: Settings = host.section(DEFAULTS)?;
+    let redis = Redis::open(host.mesh().redis.reveal())?;
+    over(host.repo(), redis, settings)
+}
+
+/// The service over these surroundings.
+///
+/// # Errors
+/// Where a setting is out of its range.
+pub fn over(repo: Repo, redis: Redis, settings: Settings) -> anyhow::Result<Service> {
+    let catalog = Catalog::new(repo, redis, settings.checked()?);
+    Ok(Service::new("catalog").grpc(CatalogServiceServer::new(catalog)))
+}

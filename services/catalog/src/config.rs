@@ -1,0 +1,38 @@
+use anyhow::ensure;
+use serde::Deserialize;
+
+/// The documented defaults of the section `[catalog]`.
+pub const DEFAULTS: &str = include_str!("../config.toml");
+
+/// The section `[catalog]`. `config.toml` says what each key means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Settings {
+    pub assumed_stock: i32,
+    pub import_batch: usize,
+    pub import_concurrency: usize,
+    pub tree_ttl_ms: u64,
+    pub tree_kept_s: u64,
+}
+
+impl Settings {
+    pub(crate) fn checked(self) -> anyhow::Result<Self> {
+        ensure!(
+            (0..=1_000_000_000).contains(&self.assumed_stock),
+            "catalog.assumed_stock must be from 0 to 1000000000, is {}",
+            self.assumed_stock
+        );
+        ensure!(
+            (1..=400).contains(&self.import_batch),
+            "catalog.import_batch must be from 1 to 400, is {}",
+            self.import_batch
+        );
+        ensure!(
+            (1..=16).contains(&self.import_concurrency),
+            "catalog.import_concurrency must be from 1 to 16, is {}",
+            self.import_concurrency
+        );
+        Ok(self)
+    }
+}

@@ -1,0 +1,159 @@
+//! The import of a feed: its pieces go to a reader on a thread of its own, what the reader makes of them comes back in
+//! batches, and a few batches are under way to storage at a time. Each step waits for the next, so that a feed of any
+//! size takes the memory of a handful of pieces and batches.
+
+mod batch;
+mod reader;
+mod tally;
+
+use std::sync::Arc;
+
+use artel_client::Call;
+use artel_proto::catalog::{FeedImported, ImportFeedRequest, ImportFeedResponse};
+use artel_repo::Commit;
+use artel_util::{Error, new_id};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use crate::api::Catalog;
+use crate::import::batch::Import;
+use crate::import::reader::{Limits, Piece};
+use crate::import::tally::Tally;
+
+/// Pieces of the file that wait for the reader; at most 1 MiB each.
+const WAITING_PIECES: usize = 2;
+
+/// Reads a feed to its end.
+pub(crate) async fn import(
+    catalog: &Catalog,
+    call: &Call,
+    stream: Streaming<ImportFeedRequest>,
+) -> Result<ImportFeedResponse, Error> {
+    let (file, pieces) = mpsc::channel(WAITING_PIECES);
+    let (read, batches) = mpsc::channel(1);
+    let limits = Limits {
+        workspace: call.workspace.clone(),
+        assumed_stock: catalog.settings.assumed_stock,
+        offers: catalog.settings.import_batch,
+    };
+    let reader = tokio::task::spawn_blocking(move || reader::read(pieces, &read, &limits));
+    let mut tally = Tally::default();
+    let (broken, done) = tokio::join!(forward(stream, file), store(catalog, call, batches, &mut tally));
+    reader.await.map_err(Error::internal)?;
+    match (broken, done) {
+        // Why the file broke off, rather than that it did.
+        (Some(status), Err(_)) => Err(tally.on(status.into())),
+        (_, Err(error)) => Err(tally.on(error)),
+        (_, Ok(())) => Ok(tally.into_response()),
+    }
+}
+
+/// Hands the pieces of the file to the reader; the status it ended with, if it broke off.
+async fn forward(
+    mut stream: Streaming<ImportFeedRequest>,
+    file: mpsc::Sender<std::io::Result<Bytes>>,
+) -> Option<Status> {
+    loop {
+        match stream.message().await {
+            Ok(Some(request)) => {
+                let piece = request.file.map(|file| file.data).unwrap_or_default();
+                // A reader that has gone has said why.
+                file.send(Ok(piece)).await.ok()?;
+            }
+            Ok(None) => return None,
+            Err(status) => {
+                let broken = std::io::Error::other(status.message().to_owned());
+                let _ = file.send(Err(broken)).await;
+                return Some(status);
+            }
+        }
+    }
+}
+
+/// Stores what the reader makes of the feed, and tells of its end.
+async fn store(
+    catalog: &Catalog,
+    call: &Call,
+    mut batches: mpsc::Receiver<Piece>,
+    tally: &mut Tally,
+) -> Result<(), Error> {
+    let mut import = Arc::new(Import::new(catalog.repo.clone(), call.clone(), new_id()));
+    let mut running = FuturesUnordered::new();
+    let mut batch_number = 0_u32;
+    let mut failed = None;
+    loop {
+        tokio::select! {
+            Some(done) = running.next(), if !running.is_empty() => match done {
+                Ok(outcome) => tally.add(outcome),
+                // What is under way is waited for, so that the tally says what was stored.
+                Err(error) => failed = Some(failed.unwrap_or(error)),
+            },
+            piece = batches.recv(), if failed.is_none() && running.len() < catalog.settings.import_concurrency => {
+                match piece {
+                    Some(Piece::Shop(shop)) => import = Arc::new(import.of_shop(shop)),
+                    Some(Piece::Categories(categories)) => {
+                        if let Err(error) = import.categories(categories).await {
+                            failed = Some(error);
+                        }
+                        catalog.categories.forget(call).await;
+                    }
+                    Some(Piece::Offers(batch)) => {
+                        tally.reject(batch.rejected);
+                        batch_number += 1;
+                        let (import, number) = (Arc::clone(&import), batch_number);
+                        running.push(async move { import.offers(&batch.drafts, number).await });
+                    }
+                    Some(Piece::Failed(error)) => failed = Some(refusal(&error)),
+                    None if running.is_empty() => break,
+                    // The reader has ended: nothing comes any more, and what is under way still ends.
+                    None => {
+                        while let Some(done) = running.next().await {
+                            match done {
+                                Ok(outcome) => tally.add(outcome),
+                                Err(error) => failed = Some(failed.unwrap_or(error)),
+                            }
+                        }
+                        break;
+                    }
+                }
+            },
+            else => break,
+        }
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let event = FeedImported {
+        import_id: import.id().to_owned(),
+        shop: import.shop().to_owned(),
+        imported: tally.imported,
+        updated: tally.updated,
+        unchanged: tally.unchanged,
+        rejected: tally.rejected_count,
+    };
+    let commit = Commit::new().publish(&event).once(import.key("end"), Bytes::new(), Bytes::new());
+    catalog.repo.commit(call, commit).await?;
+    tracing::info!(
+        import_id = event.import_id,
+        shop = event.shop,
+        imported = event.imported,
+        updated = event.updated,
+        unchanged = event.unchanged,
+        rejected = event.rejected,
+        "feed imported"
+    );
+    Ok(())
+}
+
+/// Why the feed could not be read further.
+fn refusal(error: &artel_yml::Error) -> Error {
+    let refusal = Error::new(tonic::Code::InvalidArgument, error.code(), error.to_string())
+        .field("file", error.to_string());
+    match error.line() {
+        Some(line) => refusal.with("line", line),
+        None => refusal,
+    }
+}
