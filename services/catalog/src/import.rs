@@ -6,6 +6,7 @@ mod batch;
 mod reader;
 mod tally;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use artel_client::Call;
@@ -41,7 +42,15 @@ pub(crate) async fn import(
     };
     let reader = tokio::task::spawn_blocking(move || reader::read(pieces, &read, &limits));
     let mut tally = Tally::default();
-    let (broken, done) = tokio::join!(forward(stream, file), store(catalog, call, batches, &mut tally));
+    let (broken, done) = {
+        let (forward, store) = (pin!(forward(stream, file)), store(catalog, call, batches, &mut tally));
+        let mut store = pin!(store);
+        tokio::select! {
+            // Where storing fails, the rest of the file is not waited for.
+            done = &mut store => (None, done),
+            broken = forward => (broken, store.await),
+        }
+    };
     reader.await.map_err(Error::internal)?;
     match (broken, done) {
         // Why the file broke off, rather than that it did.

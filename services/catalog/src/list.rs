@@ -22,8 +22,7 @@ pub(crate) async fn list(
     asked: &ListProductsRequest,
 ) -> Result<ListProductsResponse, Error> {
     let tree = catalog.categories.recent(call).await?;
-    let categories =
-        if asked.category_id.is_empty() { Vec::new() } else { tree.subtree(&asked.category_id) };
+    let categories = if asked.category_id.is_empty() { Vec::new() } else { tree.subtree(&asked.category_id) };
     let matching = conditions(asked, &categories)?;
     let page = page(matching.clone(), asked)?;
     let count = |field| {
@@ -31,11 +30,8 @@ pub(crate) async fn list(
         let (repo, matching) = (&catalog.repo, matching.clone());
         async move { repo.aggregate::<Product>(call, matching, &fields, [Measure::count()], GROUPS).await }
     };
-    let (page, by_category, by_vendor) = tokio::try_join!(
-        catalog.repo.query::<Product>(call, page),
-        count("category_id"),
-        count("vendor")
-    )?;
+    let (page, by_category, by_vendor) =
+        tokio::try_join!(catalog.repo.query::<Product>(call, page), count("category_id"), count("vendor"))?;
     let facets = Facets {
         categories: named(&by_category)
             .map(|(id, count)| CategoryFacet {
@@ -57,6 +53,7 @@ pub(crate) async fn list(
 
 /// The groups with a value, and their counts.
 fn named(groups: &[Group]) -> impl Iterator<Item = (&str, i32)> {
-    let groups = groups.iter().map(|group| (group.text(0), i32::try_from(group.number(0)).unwrap_or(i32::MAX)));
+    let groups =
+        groups.iter().map(|group| (group.text(0), i32::try_from(group.number(0)).unwrap_or(i32::MAX)));
     groups.filter(|(value, _)| !value.is_empty()).take(MOST_VALUES)
 }

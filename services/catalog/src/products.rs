@@ -101,10 +101,11 @@ pub(crate) async fn update(
 pub(crate) async fn delete(repo: &Repo, call: &Call, request: &DeleteProductRequest) -> Result<(), Error> {
     let id = request.id.to_ascii_lowercase();
     let event = ProductChanged { product_id: id.clone(), deleted: true };
-    let commit = Commit::new()
-        .delete::<Product>(&id)
-        .publish(&event)
-        .once(format!("catalog.delete/{id}"), digest(&event), Bytes::new());
+    let commit = Commit::new().delete::<Product>(&id).publish(&event).once(
+        format!("catalog.delete/{id}"),
+        digest(&event),
+        Bytes::new(),
+    );
     let product = Product { id, ..Product::default() };
     repo.commit(call, commit).await.map_err(|error| explain(error, &product, 0))?;
     Ok(())

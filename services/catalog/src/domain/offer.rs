@@ -177,8 +177,15 @@ mod tests {
             name: "ё".repeat(501),
             description: format!("{} x", "ж".repeat(19_999)),
             vendor_code: Some("k".repeat(101)),
-            pictures: vec!["HTTPS://a.example/1.jpg".into(), format!("https://a.example/{}", "a".repeat(2_000))],
-            params: vec![Param { name: "n".repeat(300), value: "v".repeat(3_000), unit: Some("u".repeat(60)) }],
+            pictures: vec![
+                "HTTPS://a.example/1.jpg".into(),
+                format!("https://a.example/{}", "a".repeat(2_000)),
+            ],
+            params: vec![Param {
+                name: "n".repeat(300),
+                value: "v".repeat(3_000),
+                unit: Some("u".repeat(60)),
+            }],
             ..offer()
         });
         assert_eq!(draft.product.name.chars().count(), 500);
@@ -201,7 +208,9 @@ mod tests {
         let id = category_id("w", "shop", "11");
         assert_eq!(id, category_id("w", "shop", "11"));
         assert_eq!(uuid::Uuid::parse_str(&id).unwrap().get_version_num(), 7);
-        for other in [category_id("v", "shop", "11"), category_id("w", "shop1", "1"), category_id("w", "shop", "12")] {
+        for other in
+            [category_id("v", "shop", "11"), category_id("w", "shop1", "1"), category_id("w", "shop", "12")]
+        {
             assert_ne!(id, other);
         }
     }

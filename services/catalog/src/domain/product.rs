@@ -29,10 +29,7 @@ const GIVEN: [&str; 5] = ["id", "version", "create_time", "update_time", "delete
 /// The fields that an update changes: those the mask names (proto or JSON spelling, `*` for all that can be), else
 /// those that are set. What the service gives is passed over when it is only set, as in a product that was read,
 /// changed and sent back; named in the mask it is refused.
-pub(crate) fn to_change(
-    product: &Product,
-    mask: Option<&FieldMask>,
-) -> Result<Vec<&'static str>, Refusal> {
+pub(crate) fn to_change(product: &Product, mask: Option<&FieldMask>) -> Result<Vec<&'static str>, Refusal> {
     let paths = mask.map(|mask| mask.paths.as_slice()).unwrap_or_default();
     // A mask in a query string is one text.
     let paths = paths.iter().flat_map(|path| path.split(',')).map(str::trim).filter(|path| !path.is_empty());
@@ -58,7 +55,10 @@ pub(crate) fn to_change(
                 fields.push(field);
             }
         } else if GIVEN.contains(&name.as_str()) {
-            wrong.push(violation("updateMask", format!("`{path}` is given by the service and cannot be changed")));
+            wrong.push(violation(
+                "updateMask",
+                format!("`{path}` is given by the service and cannot be changed"),
+            ));
         } else {
             wrong.push(violation(
                 "updateMask",
@@ -157,15 +157,15 @@ mod tests {
 
     #[test]
     fn a_mask_takes_both_spellings_and_lists() {
-        let fields = to_change(&Product::default(), mask(&["vendorCode", "old_price,stock", "stock"]).as_ref());
+        let fields =
+            to_change(&Product::default(), mask(&["vendorCode", "old_price,stock", "stock"]).as_ref());
         assert_eq!(fields.unwrap(), ["vendor_code", "old_price", "stock"]);
         assert_eq!(to_change(&Product::default(), mask(&["*"]).as_ref()).unwrap(), EDITABLE);
     }
 
     #[test]
     fn without_a_mask_what_is_set_changes_and_what_is_given_does_not() {
-        let product =
-            Product { id: "x".into(), version: 3, create_time: Some(now()), stock: 4, ..kettle() };
+        let product = Product { id: "x".into(), version: 3, create_time: Some(now()), stock: 4, ..kettle() };
         assert_eq!(to_change(&product, None).unwrap(), ["name", "price", "stock"]);
         assert_eq!(to_change(&product, mask(&[]).as_ref()).unwrap(), ["name", "price", "stock"]);
         let bare = Product { id: "x".into(), version: 3, ..Product::default() };

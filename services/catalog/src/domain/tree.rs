@@ -120,7 +120,8 @@ impl Tree {
                 let Some(place) = self.categories.get(&member) else { break };
                 member.clone_from(&place.parent_id);
             }
-            let parent = self.categories.get(&member).map(|place| place.parent_id.clone()).unwrap_or_default();
+            let parent =
+                self.categories.get(&member).map(|place| place.parent_id.clone()).unwrap_or_default();
             if let Some(above) = self.categories.get_mut(&parent) {
                 above.below.retain(|below| *below != member);
             }

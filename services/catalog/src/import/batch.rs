@@ -83,13 +83,14 @@ impl Import {
             let known: Vec<Category> = self.repo.get_many(&self.call, ids.clone()).await?;
             let known: HashMap<&str, &Category> =
                 known.iter().map(|category| (category.id.as_str(), category)).collect();
-            let commit = said.iter().fold(Commit::new(), |commit, category| {
-                match known.get(category.id.as_str()) {
+            let commit =
+                said.iter().fold(Commit::new(), |commit, category| match known.get(category.id.as_str()) {
                     None => commit.insert(category),
-                    Some(known) if known.name == category.name && known.parent_id == category.parent_id => commit,
+                    Some(known) if known.name == category.name && known.parent_id == category.parent_id => {
+                        commit
+                    }
                     Some(_) => commit.update(category, &["name", "parent_id"]),
-                }
-            });
+                });
             if commit.is_empty() {
                 return Ok(());
             }
@@ -129,10 +130,8 @@ impl Import {
     /// What the feed said of these offers the last time, by their ids.
     async fn known(&self, drafts: &[Draft]) -> Result<HashMap<String, FeedOffer>, Error> {
         let ids = drafts.iter().map(|draft| draft.offer_id.as_str());
-        let query = Query::new()
-            .equal("shop", &self.shop)
-            .filter(Filter::one_of("offer_id", ids))
-            .page(PAGE, "");
+        let query =
+            Query::new().equal("shop", &self.shop).filter(Filter::one_of("offer_id", ids)).page(PAGE, "");
         let page = self.repo.query::<FeedOffer>(&self.call, query).await?;
         Ok(page.items.into_iter().map(|known| (known.offer_id.clone(), known)).collect())
     }

@@ -48,7 +48,8 @@ pub(crate) struct Batch {
 /// Reads the file and hands over what is in it. Ends early when nobody wants it any more.
 pub(crate) fn read(mut file: Receiver<io::Result<Bytes>>, pieces: &Sender<Piece>, limits: &Limits) {
     let chunks = Chunks::new(from_fn(move || file.blocking_recv()));
-    let mut maker = Maker { pieces, limits, shop: String::new(), categories: Vec::new(), batch: Batch::default() };
+    let mut maker =
+        Maker { pieces, limits, shop: String::new(), categories: Vec::new(), batch: Batch::default() };
     for item in Feed::new(chunks) {
         let taken = match item {
             Ok(item) => maker.take(item),
@@ -83,8 +84,7 @@ impl Maker<'_> {
             }
             Item::Offer(read) => {
                 self.flush_categories()?;
-                let category_id =
-                    offer::category_id(&self.limits.workspace, &self.shop, &read.category_id);
+                let category_id = offer::category_id(&self.limits.workspace, &self.shop, &read.category_id);
                 match offer::draft(*read, category_id, self.limits.assumed_stock) {
                     Ok(draft) => {
                         self.batch.bytes += draft.product.encoded_len();
