@@ -1,0 +1,97 @@
+//! What an operator may set; `config.toml` documents every value.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// The documented defaults of section `[gateway]`.
+pub const DEFAULTS: &str = include_str!("../config.toml");
+
+/// The section `[gateway]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// Where Envoy finds its control plane.
+    pub xds_bind: SocketAddr,
+    /// Where Envoy listens to the world.
+    pub edge_bind: SocketAddr,
+    /// Origins whose pages may call the API; `*` for any.
+    pub cors_origins: Vec<String>,
+    /// How long a call may take in all.
+    pub timeout_ms: u64,
+    /// How long a streaming call may be silent.
+    pub idle_timeout_ms: u64,
+    /// How long a request's headers may take to arrive.
+    pub headers_timeout_ms: u64,
+    /// Greatest body of a request that is not a stream.
+    pub max_body_bytes: u32,
+    /// Greatest JSON answer.
+    pub max_answer_bytes: u32,
+    /// Greatest headers in KiB.
+    pub max_headers_kib: u32,
+    /// Most headers.
+    pub max_headers: u32,
+    /// How long a connection to a service may take to open.
+    pub connect_timeout_ms: u64,
+    /// Most requests under way to one service.
+    pub max_requests: u32,
+    /// Most requests that wait for a connection to one service.
+    pub max_pending_requests: u32,
+    /// Most retries of one call.
+    pub max_retries: u32,
+    /// What part of the calls under way may be retries, in percent.
+    pub retry_budget_percent: u8,
+    /// How long Envoy keeps the public keys.
+    pub keys_cache_seconds: u32,
+    /// What part of the calls that were fast and fine is logged, in percent.
+    pub access_log_percent: u8,
+    /// From when on a call is slow.
+    pub slow_ms: u32,
+}
+
+/// A value that cannot be.
+#[derive(Debug, thiserror::Error)]
+#[error("gateway.{key}: {problem}")]
+pub struct ConfigError {
+    key: &'static str,
+    problem: &'static str,
+}
+
+impl GatewayConfig {
+    /// Refuses values that would leave the edge closed or open too far.
+    ///
+    /// # Errors
+    /// The first value that cannot be.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let rules = [
+            (self.edge_bind.port() != 0, "edge_bind", "needs a port of its own, not 0"),
+            (self.timeout_ms > 0, "timeout_ms", "must be greater than 0"),
+            (self.idle_timeout_ms > 0, "idle_timeout_ms", "must be greater than 0"),
+            (self.headers_timeout_ms > 0, "headers_timeout_ms", "must be greater than 0"),
+            (self.connect_timeout_ms > 0, "connect_timeout_ms", "must be greater than 0"),
+            ((1024..=1 << 30).contains(&self.max_body_bytes), "max_body_bytes", "must be 1 KiB to 1 GiB"),
+            ((1024..=1 << 30).contains(&self.max_answer_bytes), "max_answer_bytes", "must be 1 KiB to 1 GiB"),
+            ((1..=96).contains(&self.max_headers_kib), "max_headers_kib", "must be 1 to 96"),
+            (self.max_headers >= 20, "max_headers", "must be at least 20"),
+            (self.max_requests > 0, "max_requests", "must be greater than 0"),
+            (self.max_pending_requests > 0, "max_pending_requests", "must be greater than 0"),
+            (self.max_retries <= 10, "max_retries", "must be at most 10"),
+            (self.retry_budget_percent <= 100, "retry_budget_percent", "must be at most 100"),
+            ((6..=30).contains(&self.keys_cache_seconds), "keys_cache_seconds", "must be 6 to 30"),
+            (self.access_log_percent <= 100, "access_log_percent", "must be at most 100"),
+        ];
+        match rules.into_iter().find(|(fine, ..)| !fine) {
+            Some((_, key, problem)) => Err(ConfigError { key, problem }),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+}

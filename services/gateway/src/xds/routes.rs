@@ -1,0 +1,317 @@
+//! Which path goes to which service, and what holds on the way: sign-in, time, retries, size.
+
+use std::collections::HashMap;
+
+use envoy_types::pb::envoy::config::route::v3 as route;
+use envoy_types::pb::envoy::extensions::filters::http::buffer::v3 as buffer;
+use envoy_types::pb::envoy::extensions::filters::http::cors::v3 as cors;
+use envoy_types::pb::envoy::extensions::filters::http::ext_authz::v3 as authz;
+use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3 as jwt;
+use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
+use envoy_types::pb::google::protobuf::Any;
+
+use super::pack::{
+    self, header, header_if_absent, header_is, header_present, millis, number, seconds, span, truth,
+};
+use super::{clusters, filters};
+use crate::body;
+use crate::config::GatewayConfig;
+use crate::surface::{GATEWAY, Method, Surface};
+use crate::template::{PathMatch, Template};
+
+/// The one route table.
+pub const NAME: &str = "edge";
+
+const REFLECTION: [&str; 2] = [
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// The route table. What is not in it does not exist: INTERNAL methods have no route.
+pub fn build(surface: &Surface, config: &GatewayConfig) -> route::RouteConfiguration {
+    let mut routes = vec![preflight()];
+    routes.extend(surface.methods.iter().map(|method| grpc(method, config)));
+    routes.extend(REFLECTION.iter().map(|path| reflection(path, config)));
+    routes.extend(rest(surface, config));
+    routes.extend(pages(config));
+    routes.push(nothing());
+    let host = route::VirtualHost {
+        name: NAME.to_owned(),
+        domains: vec!["*".to_owned()],
+        routes,
+        typed_per_filter_config: [(filters::CORS.to_owned(), pack::any(&cors_policy(config)))].into(),
+        include_request_attempt_count: true,
+        ..Default::default()
+    };
+    route::RouteConfiguration { name: NAME.to_owned(), virtual_hosts: vec![host], ..Default::default() }
+}
+
+/// A method as gRPC and gRPC-Web call it.
+fn grpc(method: &Method, config: &GatewayConfig) -> route::Route {
+    let matched = route::RouteMatch {
+        path_specifier: Some(route::route_match::PathSpecifier::Path(method.path.clone())),
+        headers: vec![header_is(":method", pack::exactly("POST"))],
+        ..Default::default()
+    };
+    route::Route { name: method.full_name.clone(), ..call(method, matched, filter_settings(method), config) }
+}
+
+/// All REST paths, fixed ones first; behind each the answer for the HTTP methods that it does not take.
+fn rest(surface: &Surface, config: &GatewayConfig) -> Vec<route::Route> {
+    let mut bindings: Vec<_> = surface
+        .methods
+        .iter()
+        .flat_map(|method| {
+            method.bindings.iter().enumerate().map(move |(index, binding)| (method, index, binding))
+        })
+        .collect();
+    bindings.sort_by(|(_, _, a), (_, _, b)| a.template.rank().cmp(&b.template.rank()));
+    let mut routes = Vec::new();
+    // Paths that differ only in the names of their variables are one path.
+    for group in bindings.chunk_by(|(_, _, a), (_, _, b)| a.template == b.template) {
+        for (method, index, binding) in group {
+            let mut matched = path(&binding.template);
+            matched.headers = vec![header_is(":method", pack::exactly(&binding.verb))];
+            let mut settings = filter_settings(method);
+            if !binding.body.is_empty() && !method.streaming {
+                let subject = body::subject(&method.full_name, *index);
+                settings.insert(filters::EXT_AUTHZ.to_owned(), pack::any(&check_body(subject)));
+            }
+            let name = format!("{}#{index}", method.full_name);
+            routes.push(route::Route { name, ..call(method, matched, settings, config) });
+        }
+        let Some((_, _, first)) = group.first() else { continue };
+        let verbs: Vec<_> = group.iter().map(|(_, _, binding)| binding.verb.as_str()).collect();
+        routes.push(not_allowed(&first.template, &verbs.join(", ")));
+    }
+    routes
+}
+
+fn path(template: &Template) -> route::RouteMatch {
+    let specifier = match template.path_match() {
+        PathMatch::Exact(path) => route::route_match::PathSpecifier::Path(path),
+        PathMatch::Regex(regex) => route::route_match::PathSpecifier::SafeRegex(pack::regex(&regex)),
+    };
+    route::RouteMatch { path_specifier: Some(specifier), ..Default::default() }
+}
+
+/// A route to a method.
+fn call(
+    method: &Method,
+    matched: route::RouteMatch,
+    settings: HashMap<String, Any>,
+    config: &GatewayConfig,
+) -> route::Route {
+    let action = if method.streaming {
+        streaming(&method.host, Some(retries(method, config)), config)
+    } else {
+        let timeout = span(config.timeout());
+        route::RouteAction {
+            cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(method.host.clone())),
+            timeout,
+            // A caller's grpc-timeout counts as far as it is the shorter one.
+            max_stream_duration: Some(route::route_action::MaxStreamDuration {
+                grpc_timeout_header_max: timeout,
+                ..Default::default()
+            }),
+            retry_policy: Some(retries(method, config)),
+            ..Default::default()
+        }
+    };
+    // A REST call has no deadline of its own; with this the services behind it know when nobody waits any more.
+    let deadline =
+        (!method.streaming).then(|| header_if_absent("grpc-timeout", format!("{}m", config.timeout_ms)));
+    route::Route {
+        r#match: Some(matched),
+        action: Some(route::route::Action::Route(action)),
+        typed_per_filter_config: settings,
+        request_headers_to_add: deadline.into_iter().collect(),
+        ..Default::default()
+    }
+}
+
+/// As long as it takes, but not silent for long.
+fn streaming(host: &str, retries: Option<route::RetryPolicy>, config: &GatewayConfig) -> route::RouteAction {
+    route::RouteAction {
+        cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(host.to_owned())),
+        timeout: seconds(0),
+        idle_timeout: span(config.idle_timeout()),
+        retry_policy: retries,
+        ..Default::default()
+    }
+}
+
+/// What never reached an application may be tried again elsewhere, whatever it was; what did, only where a second time
+/// changes nothing.
+fn retries(method: &Method, config: &GatewayConfig) -> route::RetryPolicy {
+    let mut on = vec!["connect-failure", "refused-stream", "reset-before-request"];
+    if method.idempotent && !method.streaming {
+        on.extend(["reset", "unavailable"]);
+    }
+    route::RetryPolicy {
+        retry_on: on.join(","),
+        num_retries: number(config.max_retries),
+        retry_host_predicate: vec![route::retry_policy::RetryHostPredicate {
+            name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
+            config_type: Some(route::retry_policy::retry_host_predicate::ConfigType::TypedConfig(pack::any(
+                &PreviousHostsPredicate {},
+            ))),
+        }],
+        host_selection_retry_max_attempts: 5,
+        retry_back_off: Some(route::retry_policy::RetryBackOff {
+            base_interval: millis(25),
+            max_interval: millis(250),
+        }),
+        ..Default::default()
+    }
+}
+
+/// What the filters are told about a method.
+fn filter_settings(method: &Method) -> HashMap<String, Any> {
+    let mut settings = HashMap::new();
+    if !method.open {
+        let required = jwt::PerRouteConfig {
+            requirement_specifier: Some(jwt::per_route_config::RequirementSpecifier::RequirementName(
+                filters::SIGNED_IN.to_owned(),
+            )),
+        };
+        settings.insert(filters::JWT.to_owned(), pack::any(&required));
+    }
+    if method.streaming {
+        settings.insert(filters::BUFFER.to_owned(), pack::any(&unbuffered()));
+    }
+    settings
+}
+
+fn unbuffered() -> buffer::BufferPerRoute {
+    buffer::BufferPerRoute { r#override: Some(buffer::buffer_per_route::Override::Disabled(true)) }
+}
+
+/// Has the gateway read the JSON body before it is transcoded: the transcoder drops unknown fields without a word.
+fn check_body(subject: String) -> authz::ExtAuthzPerRoute {
+    let settings = authz::CheckSettings {
+        context_extensions: [(body::SUBJECT.to_owned(), subject)].into(),
+        ..Default::default()
+    };
+    authz::ExtAuthzPerRoute {
+        r#override: Some(authz::ext_authz_per_route::Override::CheckSettings(settings)),
+    }
+}
+
+/// A browser's question whether it may ask. The CORS filter answers it, but only where there is a route to a cluster.
+fn preflight() -> route::Route {
+    let matched = route::RouteMatch {
+        path_specifier: Some(route::route_match::PathSpecifier::Prefix("/".to_owned())),
+        headers: vec![
+            header_is(":method", pack::exactly("OPTIONS")),
+            header_present("access-control-request-method", true),
+            header_present("origin", true),
+        ],
+        ..Default::default()
+    };
+    let action = route::RouteAction {
+        cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(clusters::XDS.to_owned())),
+        ..Default::default()
+    };
+    plain("preflight", matched, route::route::Action::Route(action))
+}
+
+/// The gateway answers beside its control plane: there it shows only what is public.
+fn reflection(path: &str, config: &GatewayConfig) -> route::Route {
+    let matched = route::RouteMatch {
+        path_specifier: Some(route::route_match::PathSpecifier::Path(path.to_owned())),
+        ..Default::default()
+    };
+    let mut route =
+        plain("reflection", matched, route::route::Action::Route(streaming(clusters::XDS, None, config)));
+    route.typed_per_filter_config.insert(filters::BUFFER.to_owned(), pack::any(&unbuffered()));
+    route
+}
+
+/// The reference, and the way to it.
+fn pages(config: &GatewayConfig) -> Vec<route::Route> {
+    let exact = |path: &str| route::RouteMatch {
+        path_specifier: Some(route::route_match::PathSpecifier::Path(path.to_owned())),
+        ..Default::default()
+    };
+    let below = route::RouteMatch {
+        path_specifier: Some(route::route_match::PathSpecifier::PathSeparatedPrefix("/docs".to_owned())),
+        headers: vec![header_is(":method", pack::exactly("GET"))],
+        ..Default::default()
+    };
+    let redirect = route::RedirectAction {
+        response_code: route::redirect_action::RedirectResponseCode::Found as i32,
+        path_rewrite_specifier: Some(route::redirect_action::PathRewriteSpecifier::PathRedirect(
+            "/docs".to_owned(),
+        )),
+        ..Default::default()
+    };
+    let action = route::RouteAction {
+        cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(GATEWAY.to_owned())),
+        timeout: span(config.timeout()),
+        retry_policy: Some(route::RetryPolicy {
+            retry_on: "connect-failure,refused-stream,reset".to_owned(),
+            num_retries: number(config.max_retries),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    vec![
+        plain("home", exact("/"), route::route::Action::Redirect(redirect)),
+        plain("reference", below, route::route::Action::Route(action)),
+    ]
+}
+
+fn not_allowed(template: &Template, verbs: &str) -> route::Route {
+    let mut route = answer(
+        "not-allowed",
+        path(template),
+        405,
+        &format!("This path does not take this method; it takes {verbs}."),
+    );
+    route.response_headers_to_add.push(header("allow", verbs));
+    route
+}
+
+fn nothing() -> route::Route {
+    let everything = route::RouteMatch {
+        path_specifier: Some(route::route_match::PathSpecifier::Prefix("/".to_owned())),
+        ..Default::default()
+    };
+    answer("nothing", everything, 404, "There is nothing at this path. What there is stands at /docs.")
+}
+
+/// Envoy's own answer.
+fn answer(name: &str, matched: route::RouteMatch, status: u32, text: &str) -> route::Route {
+    let action = route::DirectResponseAction { status, body: pack::inline(text), ..Default::default() };
+    plain(name, matched, route::route::Action::DirectResponse(action))
+}
+
+/// A route that has nothing to do with any method, so the transcoder keeps its hands off.
+fn plain(name: &str, matched: route::RouteMatch, action: route::route::Action) -> route::Route {
+    let off = route::FilterConfig { disabled: true, ..Default::default() };
+    route::Route {
+        name: name.to_owned(),
+        r#match: Some(matched),
+        action: Some(action),
+        typed_per_filter_config: [(filters::TRANSCODER.to_owned(), pack::any(&off))].into(),
+        ..Default::default()
+    }
+}
+
+fn cors_policy(config: &GatewayConfig) -> cors::CorsPolicy {
+    let origin = |origin: &String| if origin == "*" { pack::anything() } else { pack::exactly(origin) };
+    cors::CorsPolicy {
+        allow_origin_string_match: config.cors_origins.iter().map(origin).collect(),
+        allow_methods: "GET, POST, PUT, PATCH, DELETE".to_owned(),
+        allow_headers:
+            "authorization, content-type, accept-language, traceparent, grpc-timeout, x-grpc-web, \
+                        x-user-agent"
+                .to_owned(),
+        expose_headers: "grpc-status, grpc-message, grpc-status-details-bin, www-authenticate, x-request-id"
+            .to_owned(),
+        max_age: "600".to_owned(),
+        forward_not_matching_preflights: truth(false),
+        ..Default::default()
+    }
+}

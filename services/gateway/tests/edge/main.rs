@@ -1,0 +1,11 @@
+//! The edge as callers meet it: the gateway's own control plane, a real Envoy, and a small upstream.
+
+mod envoy;
+mod tokens;
+mod upstream;
+
+mod discovery;
+mod errors;
+mod reach;
+mod security;
+mod streams;

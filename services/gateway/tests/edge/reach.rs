@@ -1,0 +1,244 @@
+//! One port, three ways to speak: REST, gRPC, gRPC-Web.
+
+use artel_proto::Message as _;
+use artel_proto::catalog::ListProductsRequest;
+use artel_proto::order::order_service_client::OrderServiceClient;
+use artel_proto::order::{CreateOrderItem, CreateOrderRequest, OrderStatus};
+use serde_json::{Value, json};
+use tonic::Request;
+
+use crate::envoy::Edge;
+use crate::upstream::Upstream;
+
+pub const ID: &str = "0195d3a8-6f3c-7e1a-9b58-0c6f5a1d2e3f";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rest_reaches_methods_by_path_body_and_query() {
+    let upstream = Upstream::start().await;
+    let edge = Edge::before(&upstream).await;
+    let get = |path: String| edge.http.get(format!("{}{path}", edge.url)).send();
+
+    let answer: Value = get(
+        "/api/v1/products?search=%D1%87%D0%B0%D0%B9+5&minPrice=100&available=false&pageSize=3&orderBy=price%20desc"
+            .into(),
+    )
+    .await
+    .unwrap()
+    .json()
+    .await
+    .unwrap();
+    assert_eq!(answer["products"][0]["price"], json!({"amountMinor": "12900", "currency": "RUB"}));
+    assert_eq!(answer["nextPageToken"], "");
+    let asked = upstream.seen.products.lock().unwrap().pop().unwrap();
+    assert_eq!(
+        asked,
+        ListProductsRequest {
+            search: "чай 5".into(),
+            min_price: Some(100),
+            available: Some(false),
+            page_size: 3,
+            order_by: "price desc".into(),
+            ..Default::default()
+        }
+    );
+
+    let answer: Value = get(format!("/api/v1/products/{ID}")).await.unwrap().json().await.unwrap();
+    assert_eq!(answer["product"]["id"], ID);
+
+    let token = upstream.key.token();
+    let answer: Value = edge
+        .http
+        .post(format!("{}/api/v1/orders/{ID}:cancel", edge.url))
+        .bearer_auth(&token)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(answer["order"]["id"], ID);
+    assert_eq!(answer["order"]["status"], "ORDER_STATUS_CANCELLED");
+
+    let answer = edge
+        .http
+        .post(format!("{}/api/v1/orders", edge.url))
+        .bearer_auth(&token)
+        .json(&json!({"items": [{"productId": ID, "quantity": 2}], "idempotencyKey": "k"}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    let placed = upstream.seen.orders.lock().unwrap().pop().unwrap();
+    assert_eq!(placed.items, [CreateOrderItem { product_id: ID.into(), quantity: 2 }]);
+    assert_eq!(placed.idempotency_key, "k");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_mask_travels_in_the_query() {
+    let upstream = Upstream::start().await;
+    let edge = Edge::before(&upstream).await;
+    let token = upstream.key.token();
+    for mask in
+        ["updateMask=displayName,locale", "updateMask=display_name,locale", "update_mask=displayName,locale"]
+    {
+        let answer = edge
+            .http
+            .patch(format!("{}/api/v1/users/me?{mask}", edge.url))
+            .bearer_auth(&token)
+            .json(&json!({"displayName": "Анна"}))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 200, "{mask}: {}", answer.text().await.unwrap());
+        let update = upstream.seen.updates.lock().unwrap().pop().unwrap();
+        assert_eq!(update.update_mask.unwrap().paths, ["display_name", "locale"], "{mask}");
+        assert_eq!(update.user.unwrap().display_name, "Анна");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_and_grpc_web_reach_methods_with_their_details() {
+    let upstream = Upstream::start().await;
+    let edge = Edge::before(&upstream).await;
+    let token = format!("Bearer {}", upstream.key.token());
+
+    let mut client = OrderServiceClient::new(edge.channel());
+    let mut request = Request::new(artel_proto::order::CancelOrderRequest { id: ID.into() });
+    request.metadata_mut().insert("authorization", token.parse().unwrap());
+    let order = client.cancel_order(request).await.unwrap().into_inner().order.unwrap();
+    assert_eq!(order.status(), OrderStatus::Cancelled);
+
+    let mut request = Request::new(artel_proto::order::GetOrderRequest { id: ID.into() });
+    request.metadata_mut().insert("authorization", token.parse().unwrap());
+    let status = client.get_order(request).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (tonic::Code::NotFound, "Такого заказа нет."));
+    use tonic_types::StatusExt as _;
+    assert_eq!(status.get_details_error_info().unwrap().reason, "ORDER_NOT_FOUND");
+
+    let (head, frames) = web(&edge, "OrderService/CancelOrder", &token, ID).await;
+    assert_eq!(head, 200);
+    assert_eq!(frames.len(), 2, "a message and the trailers");
+    assert!(String::from_utf8_lossy(&frames[1].1).contains("grpc-status:0"));
+    let (_, frames) = web(&edge, "OrderService/GetOrder", &token, ID).await;
+    let trailers = String::from_utf8_lossy(&frames.last().unwrap().1).into_owned();
+    assert!(trailers.contains("grpc-status:5") && trailers.contains("grpc-status-details-bin"), "{trailers}");
+}
+
+/// A gRPC-Web call with one string field; the HTTP status and the frames of the answer.
+async fn web(edge: &Edge, method: &str, token: &str, id: &str) -> (u16, Vec<(u8, Vec<u8>)>) {
+    let message = artel_proto::order::GetOrderRequest { id: id.to_owned() }.encode_to_vec();
+    let mut body = vec![0];
+    body.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    body.extend(message);
+    let answer = edge
+        .http
+        .post(format!("{}/artel.order.v1.{method}", edge.url))
+        .header("content-type", "application/grpc-web+proto")
+        .header("x-grpc-web", "1")
+        .header("authorization", token)
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    let status = answer.status().as_u16();
+    let bytes = answer.bytes().await.unwrap();
+    let mut rest = &bytes[..];
+    let mut frames = Vec::new();
+    while let [kind, a, b, c, d, after @ ..] = rest {
+        let (frame, next) = after.split_at(u32::from_be_bytes([*a, *b, *c, *d]) as usize);
+        frames.push((*kind, frame.to_vec()));
+        rest = next;
+    }
+    (status, frames)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_shows_what_is_public() {
+    use tokio_stream::StreamExt as _;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::{v1, v1alpha};
+
+    let upstream = Upstream::start().await;
+    let edge = Edge::before(&upstream).await;
+    let request = v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = ServerReflectionClient::new(edge.channel())
+        .server_reflection_info(tokio_stream::iter([request]))
+        .await
+        .unwrap()
+        .into_inner();
+    let Some(MessageResponse::ListServicesResponse(list)) =
+        answers.next().await.unwrap().unwrap().message_response
+    else {
+        panic!("no list");
+    };
+    let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+    assert!(names.contains(&"artel.order.v1.OrderService".to_owned()), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("persist")), "{names:?}");
+
+    let request = v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(v1alpha::server_reflection_request::MessageRequest::FileContainingSymbol(
+            "artel.order.v1.OrderService".into(),
+        )),
+    };
+    let mut answers = v1alpha::server_reflection_client::ServerReflectionClient::new(edge.channel())
+        .server_reflection_info(tokio_stream::iter([request]))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.next().await.unwrap().unwrap().message_response;
+    assert!(
+        matches!(
+            answer,
+            Some(v1alpha::server_reflection_response::MessageResponse::FileDescriptorResponse(_))
+        ),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_may_ask_from_where_the_operator_says() {
+    let upstream = Upstream::start().await;
+    let edge = Edge::before(&upstream).await;
+    let ask = |origin: &'static str| {
+        edge.http
+            .request(reqwest::Method::OPTIONS, format!("{}/api/v1/orders", edge.url))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type")
+            .send()
+    };
+    let answer = ask("http://localhost:5173").await.unwrap();
+    assert_eq!(answer.headers()["access-control-allow-origin"], "http://localhost:5173");
+    assert!(answer.headers()["access-control-allow-headers"].to_str().unwrap().contains("authorization"));
+    let answer = ask("http://elsewhere.example").await.unwrap();
+    assert!(!answer.headers().contains_key("access-control-allow-origin"));
+    // What is refused must be readable by the page that asked.
+    let answer = edge
+        .http
+        .get(format!("{}/api/v1/orders", edge.url))
+        .header("origin", "http://localhost:5173")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 401);
+    assert_eq!(answer.headers()["access-control-allow-origin"], "http://localhost:5173");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_can_be_placed_by_grpc() {
+    let upstream = Upstream::start().await;
+    let edge = Edge::before(&upstream).await;
+    let items = vec![CreateOrderItem { product_id: ID.into(), quantity: 1 }];
+    let mut request = Request::new(CreateOrderRequest { items, idempotency_key: "g".into() });
+    request
+        .metadata_mut()
+        .insert("authorization", format!("Bearer {}", upstream.key.token()).parse().unwrap());
+    let order = OrderServiceClient::new(edge.channel()).create_order(request).await.unwrap();
+    assert_eq!(order.into_inner().order.unwrap().number, "A-1");
+}
