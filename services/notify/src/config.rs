@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use artel_config::Secret;
+use chrono::{FixedOffset, TimeDelta};
+use serde::Deserialize;
+
+use crate::domain::Rules;
+use crate::language::Language;
+use crate::templates::{Templates, Voice};
+
+/// The section `[notify]`; `config.toml` says what each key means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub smtp: String,
+    pub smtp_user: String,
+    pub smtp_password: Secret,
+    pub smtp_connections: u32,
+    pub send_timeout_ms: u64,
+    pub from: String,
+    pub message_domain: String,
+    language: String,
+    utc_offset: String,
+    lease_ms: u64,
+    sweep_ms: u64,
+    give_up_after_hours: u32,
+}
+
+impl Settings {
+    /// Refuses what would only show when something is to be sent.
+    pub fn checked(self) -> anyhow::Result<Self> {
+        ensure!(
+            self.lease_ms > self.send_timeout_ms,
+            "notify.lease_ms must be more than notify.send_timeout_ms"
+        );
+        ensure!(self.sweep_ms >= 100, "notify.sweep_ms must be at least 100");
+        ensure!(self.smtp_connections >= 1, "notify.smtp_connections must be at least 1");
+        let domain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+        ensure!(
+            !self.message_domain.is_empty() && self.message_domain.chars().all(domain),
+            "notify.message_domain must be a domain name, is `{}`",
+            self.message_domain
+        );
+        Ok(self)
+    }
+
+    /// What messages are written with.
+    pub fn voice(&self) -> anyhow::Result<Voice> {
+        let language = Language::of(&self.language)
+            .with_context(|| format!("notify.language must be ru, kk or en, is `{}`", self.language))?;
+        let clock: FixedOffset = self
+            .utc_offset
+            .parse()
+            .with_context(|| format!("notify.utc_offset must look like +03:00, is `{}`", self.utc_offset))?;
+        Ok(Voice { templates: Templates::load()?, language, clock })
+    }
+
+    pub fn rules(&self) -> Rules {
+        Rules {
+            lease: Duration::from_millis(self.lease_ms),
+            send_within: self.send_within(),
+            give_up_after: TimeDelta::hours(self.give_up_after_hours.into()),
+        }
+    }
+
+    pub fn send_within(&self) -> Duration {
+        Duration::from_millis(self.send_timeout_ms)
+    }
+
+    pub fn sweep(&self) -> Duration {
+        Duration::from_millis(self.sweep_ms)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use artel_config::Config;
+
+    use super::*;
+    use crate::DEFAULTS;
+
+    pub(crate) fn settings(text: &str) -> anyhow::Result<Settings> {
+        Config::parse(text)?.section::<Settings>("notify", DEFAULTS)?.checked()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        let settings = settings("").unwrap();
+        settings.voice().unwrap();
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_at_the_start() {
+        assert!(settings("[notify]\nlease_ms = 1000").is_err(), "a lease that ends before the sending");
+        assert!(settings("[notify]\nmessage_domain = 'a>\\nX: y'").is_err());
+        assert!(settings("[notify]\nlanguage = 'de'").unwrap().voice().is_err());
+        assert!(settings("[notify]\nutc_offset = 'Moscow'").unwrap().voice().is_err());
+    }
+}
