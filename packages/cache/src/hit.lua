@@ -1,4 +1,4 @@
--- KEYS: a list of the times of the hits let through, oldest first. ARGV: limit, window in microseconds.
+-- KEYS: a list of the times of the hits let through, oldest first. ARGV: limit, window in microseconds, 1 to count.
 -- Answers {allowed, remaining, microseconds until the next is allowed}. The server's clock counts for everybody.
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
@@ -10,6 +10,7 @@ while oldest and tonumber(oldest) <= now - window do
 end
 local count = redis.call('LLEN', KEYS[1])
 if count < limit then
+  if ARGV[3] ~= '1' then return {1, limit - count, 0} end
   redis.call('RPUSH', KEYS[1], string.format('%.0f', now))
   redis.call('PEXPIRE', KEYS[1], math.ceil(window / 1000))
   return {1, limit - count - 1, 0}

@@ -1,6 +1,6 @@
 use std::{sync::LazyLock, time::Duration};
 
-use deadpool_redis::redis::Script;
+use deadpool_redis::redis::{Script, cmd};
 use metrics::counter;
 
 use crate::{
@@ -61,9 +61,9 @@ impl Throttle {
     pub async fn hit(&self, key: &str, limit: u32, window: Duration) -> Decision {
         let limit = limit.min(MOST_HITS);
         let window = window.clamp(Duration::from_millis(1), LONGEST_WINDOW);
-        let decision = match self.shared_hit(key, limit, window).await {
+        let decision = match self.shared(key, limit, window, true).await {
             Ok(decision) => decision,
-            Err(Away) => self.without_redis(key, limit, window).await,
+            Err(Away) => self.without_redis(key, limit, window, true).await,
         };
         let (result, by) = (
             if decision.allowed { "allowed" } else { "refused" },
@@ -74,16 +74,37 @@ impl Throttle {
         decision
     }
 
-    async fn shared_hit(&self, key: &str, limit: u32, window: Duration) -> Result<Decision, Away> {
-        let mut hit = HIT.key(format!("artel:throttle:{}:{key}", self.name));
-        hit.arg(limit).arg(window.as_micros() as u64);
+    /// Says whether a hit would be allowed, and counts none: for what only counts when it fails.
+    pub async fn look(&self, key: &str, limit: u32, window: Duration) -> Decision {
+        let limit = limit.min(MOST_HITS);
+        let window = window.clamp(Duration::from_millis(1), LONGEST_WINDOW);
+        match self.shared(key, limit, window, false).await {
+            Ok(decision) => decision,
+            Err(Away) => self.without_redis(key, limit, window, false).await,
+        }
+    }
+
+    /// Forgets the hits of `key`, as after a success.
+    pub async fn forget(&self, key: &str) {
+        // Both, as some may have been counted while Redis was away.
+        self.windows.forget(key).await;
+        let _ = self.redis.command::<u64>(cmd("DEL").arg(self.key(key))).await;
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("artel:throttle:{}:{key}", self.name)
+    }
+
+    async fn shared(&self, key: &str, limit: u32, window: Duration, count: bool) -> Result<Decision, Away> {
+        let mut hit = HIT.key(self.key(key));
+        hit.arg(limit).arg(window.as_micros() as u64).arg(u8::from(count));
         let (allowed, remaining, wait) = self.redis.script::<(bool, u32, u64)>(&hit).await?;
         Ok(Decision { allowed, remaining, retry_after: Duration::from_micros(wait), shared: true })
     }
 
-    async fn without_redis(&self, key: &str, limit: u32, window: Duration) -> Decision {
+    async fn without_redis(&self, key: &str, limit: u32, window: Duration, count: bool) -> Decision {
         let (allowed, remaining, retry_after) = match self.on_failure {
-            OnFailure::Allow => self.windows.hit(key, limit, window).await,
+            OnFailure::Allow => self.windows.hit(key, limit, window, count).await,
             OnFailure::Deny => (false, 0, WITHOUT_COUNT),
         };
         Decision { allowed, remaining, retry_after, shared: false }

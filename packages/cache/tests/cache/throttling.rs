@@ -34,6 +34,21 @@ async fn hits_are_counted_over_processes_and_the_answer_says_when() {
 }
 
 #[tokio::test]
+async fn a_look_does_not_count_and_what_is_forgotten_is_gone() {
+    let (url, _server) = any_redis().await;
+    let throttle = Throttle::new(process(&url), &fresh("look"), OnFailure::Deny);
+    for _ in 0..3 {
+        let decision = throttle.look("anna", 1, MINUTE).await;
+        assert_eq!((decision.allowed, decision.remaining, decision.shared), (true, 1, true));
+    }
+    assert!(throttle.hit("anna", 1, MINUTE).await.allowed);
+    let refused = throttle.look("anna", 1, MINUTE).await;
+    assert!(!refused.allowed && refused.retry_after > MINUTE / 2);
+    throttle.forget("anna").await;
+    assert!(throttle.hit("anna", 1, MINUTE).await.allowed);
+}
+
+#[tokio::test]
 async fn a_hit_is_allowed_when_it_was_said_to_be() {
     let (url, _server) = any_redis().await;
     let throttle = Throttle::new(process(&url), &fresh("wait"), OnFailure::Deny);
