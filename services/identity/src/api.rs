@@ -1,0 +1,123 @@
+use std::sync::Arc;
+
+use artel_client::Call;
+use artel_proto::identity::identity_service_server::IdentityService;
+use artel_proto::identity::{
+    GetKeysRequest, GetKeysResponse, GetMeRequest, GetMeResponse, GrantRoleRequest, GrantRoleResponse,
+    LoginRequest, LoginResponse, LogoutRequest, LogoutResponse, RefreshRequest, RefreshResponse,
+    RegisterRequest, RegisterResponse, RevokeRoleRequest, RevokeRoleResponse, RotateKeysRequest,
+    RotateKeysResponse, UpdateMeRequest, UpdateMeResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::keys::Keyring;
+use crate::people::People;
+use crate::refusal::Refusal;
+use crate::sessions::Sessions;
+
+/// The name that operators' calls go by.
+const OPERATOR: &str = "operator";
+
+/// The gRPC methods of `identity`.
+pub(crate) struct Identity {
+    pub(crate) people: People,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) keyring: Arc<Keyring>,
+}
+
+#[tonic::async_trait]
+impl IdentityService for Identity {
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterResponse>, Status> {
+        let it = self.people.register(Call::of(&request)?, request.get_ref()).await?;
+        Ok(Response::new(RegisterResponse {
+            user: Some(it.user),
+            access_token: it.access_token,
+            refresh_token: it.refresh_token,
+            expires_in: it.expires_in,
+        }))
+    }
+
+    async fn login(&self, request: Request<LoginRequest>) -> Result<Response<LoginResponse>, Status> {
+        let it = self.people.login(Call::of(&request)?, request.metadata(), request.get_ref()).await?;
+        Ok(Response::new(LoginResponse {
+            user: Some(it.user),
+            access_token: it.access_token,
+            refresh_token: it.refresh_token,
+            expires_in: it.expires_in,
+        }))
+    }
+
+    async fn refresh(&self, request: Request<RefreshRequest>) -> Result<Response<RefreshResponse>, Status> {
+        let it = self.sessions.refresh(Call::of(&request)?, &request.get_ref().refresh_token).await?;
+        Ok(Response::new(RefreshResponse {
+            user: Some(it.user),
+            access_token: it.access_token,
+            refresh_token: it.refresh_token,
+            expires_in: it.expires_in,
+        }))
+    }
+
+    async fn logout(&self, request: Request<LogoutRequest>) -> Result<Response<LogoutResponse>, Status> {
+        self.sessions.end_by(Call::of(&request)?, &request.get_ref().refresh_token).await?;
+        Ok(Response::new(LogoutResponse {}))
+    }
+
+    async fn get_me(&self, request: Request<GetMeRequest>) -> Result<Response<GetMeResponse>, Status> {
+        let user = self.people.me(Call::of(&request)?).await?;
+        Ok(Response::new(GetMeResponse { user: Some(user) }))
+    }
+
+    async fn update_me(
+        &self,
+        request: Request<UpdateMeRequest>,
+    ) -> Result<Response<UpdateMeResponse>, Status> {
+        let call = Call::of(&request)?.clone();
+        let UpdateMeRequest { user, update_mask } = request.into_inner();
+        let mask = update_mask.unwrap_or_default().paths;
+        let user = self.people.update_me(&call, user.unwrap_or_default(), &mask).await?;
+        Ok(Response::new(UpdateMeResponse { user: Some(user) }))
+    }
+
+    async fn get_keys(&self, _: Request<GetKeysRequest>) -> Result<Response<GetKeysResponse>, Status> {
+        Ok(Response::new(GetKeysResponse { keys: self.keyring.published().await? }))
+    }
+
+    async fn grant_role(
+        &self,
+        request: Request<GrantRoleRequest>,
+    ) -> Result<Response<GrantRoleResponse>, Status> {
+        let (call, asked) = (operator(&request)?, request.get_ref());
+        let user = self.people.grant(call, &asked.email, &asked.role).await?;
+        Ok(Response::new(GrantRoleResponse { user: Some(user) }))
+    }
+
+    async fn revoke_role(
+        &self,
+        request: Request<RevokeRoleRequest>,
+    ) -> Result<Response<RevokeRoleResponse>, Status> {
+        let (call, asked) = (operator(&request)?, request.get_ref());
+        let user = self.people.revoke(call, &asked.email, &asked.role).await?;
+        Ok(Response::new(RevokeRoleResponse { user: Some(user) }))
+    }
+
+    async fn rotate_keys(
+        &self,
+        request: Request<RotateKeysRequest>,
+    ) -> Result<Response<RotateKeysResponse>, Status> {
+        self.keyring.rotate(operator(&request)?).await?;
+        Ok(Response::new(RotateKeysResponse { keys: self.keyring.published().await? }))
+    }
+}
+
+/// The call, where an operator makes it. Its name is signed with the mesh's key; the annotation lets in every service.
+fn operator<T>(request: &Request<T>) -> Result<&Call, Status> {
+    let call = Call::of(request)?;
+    if call.service == OPERATOR {
+        Ok(call)
+    } else {
+        Err(artel_util::Error::from(Refusal::OperatorOnly).into())
+    }
+}

@@ -1,0 +1,166 @@
+//! Sessions: opened by a sign-in, carried on by refreshing, ended by logout or by a refresh token that comes back.
+
+use std::time::Duration;
+
+use artel_client::Call;
+use artel_proto::Timestamp;
+use artel_proto::identity::{Session, User};
+use artel_proto::persist::Operator;
+use artel_repo::{Commit, Filter, Query, Repo};
+use artel_util::{Error, new_id, now, time};
+use chrono::{TimeDelta, Utc};
+
+use crate::domain::judge;
+use crate::refusal::Refusal;
+use crate::tokens::{AccessTokens, RefreshToken};
+
+/// How often a refresh is begun anew when the session changes in between.
+const ATTEMPTS: usize = 3;
+/// Expired sessions that are deleted at once.
+const SWEEP: i32 = 500;
+
+/// Opens, carries on and ends sessions.
+pub(crate) struct Sessions {
+    repo: Repo,
+    access: AccessTokens,
+    lifetime: Duration,
+}
+
+/// A person who is signed in, and what they are given.
+pub(crate) struct SignedIn {
+    pub(crate) user: User,
+    pub(crate) access_token: String,
+    pub(crate) refresh_token: String,
+    pub(crate) expires_in: i32,
+}
+
+impl Sessions {
+    pub(crate) fn new(repo: Repo, access: AccessTokens, lifetime: Duration) -> Self {
+        Self { repo, access, lifetime }
+    }
+
+    /// A session that is to be committed, and what its person is given then.
+    pub(crate) async fn open(&self, user: &User) -> Result<(Session, SignedIn), Error> {
+        let id = new_id();
+        let token = RefreshToken::new(&id)?;
+        let session = Session {
+            id,
+            user_id: user.id.clone(),
+            refresh_digest: token.digest(),
+            expire_time: Some(self.end()),
+            ..Session::default()
+        };
+        let signed_in = self.signed_in(user.clone(), &session.id, &token).await?;
+        Ok((session, signed_in))
+    }
+
+    /// Trades a refresh token for the next. Of two that bring the same one gets it; the other ends the session.
+    pub(crate) async fn refresh(&self, call: &Call, text: &str) -> Result<SignedIn, Error> {
+        let token = RefreshToken::parse(text).ok_or(Refusal::UnknownRefreshToken)?;
+        for _ in 0..ATTEMPTS {
+            let session: Option<Session> = self.repo.get(call, &token.session_id()).await?;
+            let session = session.ok_or(Refusal::UnknownRefreshToken)?;
+            if let Err(refusal) = judge(&session, &token.digest(), Utc::now()) {
+                if refusal == Refusal::ReusedRefreshToken {
+                    self.revoke(call, &session, "reuse").await?;
+                    tracing::warn!(
+                        session = session.id,
+                        user = session.user_id,
+                        "a refresh token was reused"
+                    );
+                }
+                return Err(refusal.into());
+            }
+            // Read anew each time, so that what an operator granted or took is in the next token.
+            let user: Option<User> = self.repo.get(call, &session.user_id).await?;
+            let user = user.ok_or(Refusal::UserGone)?;
+            let next = RefreshToken::new(&session.id)?;
+            let signed_in = self.signed_in(user, &session.id, &next).await?;
+            let swapped = Session {
+                id: session.id.clone(),
+                refresh_digest: next.digest(),
+                generation: session.generation.saturating_add(1),
+                expire_time: Some(self.end()),
+                ..Session::default()
+            };
+            // The key lets a commit whose answer was lost be sent again: it then answers as it did. A rival that
+            // brings the same token has another next one, and so another digest.
+            let key = format!("identity.refresh/{}", hex::encode(token.digest()));
+            let commit = Commit::new()
+                .update(&swapped, &["refresh_digest", "generation", "expire_time"])
+                .expect_version(session.version)
+                .once(key, next.digest(), Vec::new());
+            match self.repo.commit(call, commit).await {
+                Ok(_) => return Ok(signed_in),
+                // Refreshed or ended since we looked; the next look says which.
+                Err(error) if is_race(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Refusal::Contended.into())
+    }
+
+    /// Ends the session of a refresh token, if there is one. Its access tokens live on until they expire.
+    pub(crate) async fn end_by(&self, call: &Call, text: &str) -> Result<(), Error> {
+        let Some(token) = RefreshToken::parse(text) else { return Ok(()) };
+        let session: Option<Session> = self.repo.get(call, &token.session_id()).await?;
+        match session {
+            Some(session) if session.revoke_time.is_none() => self.revoke(call, &session, "logout").await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes sessions that ended by themselves a day ago or earlier.
+    pub(crate) async fn sweep(&self, call: &Call) -> Result<(), Error> {
+        let before = time::after(TimeDelta::days(-1));
+        let expired = Filter::compare("expire_time", Operator::Less, [before.into()]);
+        let query = Query::new().filter(expired).page(SWEEP, "");
+        let sessions = self.repo.query::<Session>(call, query).await?.items;
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        let commit =
+            sessions.iter().fold(Commit::new(), |commit, session| commit.delete::<Session>(&session.id));
+        match self.repo.commit(call, commit).await {
+            // Another copy sweeps, too.
+            Err(error) if !is_race(&error) => Err(error),
+            _ => {
+                tracing::info!(count = sessions.len(), "swept expired sessions");
+                Ok(())
+            }
+        }
+    }
+
+    async fn revoke(&self, call: &Call, session: &Session, reason: &str) -> Result<(), Error> {
+        let ended = Session {
+            id: session.id.clone(),
+            revoke_time: Some(now()),
+            revoke_reason: reason.to_owned(),
+            ..Session::default()
+        };
+        let commit = Commit::new().update(&ended, &["revoke_time", "revoke_reason"]);
+        match self.repo.commit(call, commit).await {
+            Err(error) if error.reason() != "ROW_NOT_FOUND" => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn signed_in(&self, user: User, session_id: &str, token: &RefreshToken) -> Result<SignedIn, Error> {
+        let access_token = self.access.issue(&user, session_id).await?;
+        Ok(SignedIn {
+            user,
+            access_token,
+            refresh_token: token.reveal(),
+            expires_in: self.access.expires_in(),
+        })
+    }
+
+    fn end(&self) -> Timestamp {
+        time::after(TimeDelta::from_std(self.lifetime).unwrap_or(TimeDelta::MAX))
+    }
+}
+
+/// True where somebody else changed the same rows meanwhile.
+fn is_race(error: &Error) -> bool {
+    matches!(error.reason(), "PRECONDITION_FAILED" | "ROW_NOT_FOUND" | "IDEMPOTENCY_KEY_REUSED")
+}

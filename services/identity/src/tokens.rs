@@ -1,0 +1,121 @@
+//! What a person holds: an access token that says who they are for a while, a refresh token that is good once.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use artel_handle::Claims;
+use artel_proto::identity::User;
+use artel_util::Error;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use bytes::Bytes;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::keys::Keyring;
+
+const ID: usize = 16;
+const SECRET: usize = 32;
+
+/// Issues access tokens.
+pub(crate) struct AccessTokens {
+    keyring: Arc<Keyring>,
+    lifetime: Duration,
+    workspace: String,
+}
+
+/// The id of a session and 256 random bits, of which storage knows only the SHA-256. Never printed.
+pub(crate) struct RefreshToken([u8; ID + SECRET]);
+
+impl AccessTokens {
+    pub(crate) fn new(keyring: Arc<Keyring>, lifetime: Duration, workspace: &str) -> Self {
+        Self { keyring, lifetime, workspace: workspace.to_owned() }
+    }
+
+    /// A token that says who this is. It stays good until it expires, whatever happens to its session.
+    pub(crate) async fn issue(&self, user: &User, session_id: &str) -> Result<String, Error> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let claims = Claims {
+            iss: "artel".to_owned(),
+            aud: "artel".to_owned(),
+            sub: user.id.clone(),
+            iat: now.as_secs(),
+            exp: (now + self.lifetime).as_secs(),
+            sid: session_id.to_owned(),
+            workspace: self.workspace.clone(),
+            roles: user.roles.clone(),
+            locale: user.locale.clone(),
+        };
+        self.keyring.sign(&claims).await
+    }
+
+    /// Seconds until a token that is issued now expires.
+    pub(crate) fn expires_in(&self) -> i32 {
+        i32::try_from(self.lifetime.as_secs()).unwrap_or(i32::MAX)
+    }
+}
+
+impl RefreshToken {
+    /// A new one for a session.
+    pub(crate) fn new(session_id: &str) -> Result<Self, Error> {
+        let id = Uuid::try_parse(session_id).map_err(Error::internal)?;
+        let mut bytes = [0; ID + SECRET];
+        bytes[..ID].copy_from_slice(id.as_bytes());
+        SystemRandom::new()
+            .fill(&mut bytes[ID..])
+            .map_err(|_| Error::internal("the system gives no random numbers"))?;
+        Ok(Self(bytes))
+    }
+
+    /// Reads what a person sends; `None` where it is none of ours.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        BASE64.decode(text).ok()?.try_into().ok().map(Self)
+    }
+
+    /// The session it belongs to, if it is genuine.
+    pub(crate) fn session_id(&self) -> String {
+        let mut id = [0; ID];
+        id.copy_from_slice(&self.0[..ID]);
+        Uuid::from_bytes(id).to_string()
+    }
+
+    /// What storage knows of it.
+    pub(crate) fn digest(&self) -> Bytes {
+        Sha256::digest(self.0).to_vec().into()
+    }
+
+    /// What the person is given.
+    pub(crate) fn reveal(&self) -> String {
+        BASE64.encode(self.0)
+    }
+}
+
+impl fmt::Debug for RefreshToken {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("RefreshToken(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use artel_util::new_id;
+
+    use super::*;
+
+    #[test]
+    fn a_refresh_token_names_its_session_and_is_never_the_same() {
+        let id = new_id();
+        let (one, other) = (RefreshToken::new(&id).unwrap(), RefreshToken::new(&id).unwrap());
+        let text = one.reveal();
+        assert_eq!(text.len(), 64);
+        let back = RefreshToken::parse(&text).unwrap();
+        assert_eq!((back.session_id(), back.digest()), (id, one.digest()));
+        assert_ne!(one.digest(), other.digest());
+        assert!(!format!("{one:?}").contains(&text[..8]));
+        for bad in ["", "x", &text[1..], &format!("{text}A"), "ё", &text.replace(&text[..1], "+")] {
+            assert!(RefreshToken::parse(bad).is_none(), "{bad}");
+        }
+    }
+}
