@@ -8,7 +8,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 /// # Errors
 /// Where the filter cannot be read or a logger is there already.
 pub fn init(format: &str, filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)?;
+    // lapin logs each event that nobody listens to with all its content, people's data included.
+    let filter = EnvFilter::try_new(filter)?.add_directive("lapin::returned_messages=off".parse()?);
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         "json" => {
