@@ -1,16 +1,18 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use artel_discovery::Consul;
+use artel_discovery::{Consul, Instance};
 use artel_proto::annotations;
 use artel_util::Error;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt as _};
@@ -32,7 +34,8 @@ const ATTEMPTS: usize = 3;
 pub struct Channels {
     service: Arc<str>,
     key: CallKey,
-    consul: Consul,
+    /// None where the addresses were given and never change.
+    consul: Option<Consul>,
     pools: Arc<Mutex<HashMap<String, Arc<Pool>>>>,
 }
 
@@ -50,7 +53,23 @@ impl Channels {
     /// Channels over what Consul knows, for calls signed with the mesh's key.
     #[must_use]
     pub fn new(service: &str, consul: Consul, key: CallKey) -> Self {
-        Self { service: service.into(), key, consul, pools: Arc::default() }
+        Self { service: service.into(), key, consul: Some(consul), pools: Arc::default() }
+    }
+
+    /// Channels to services at addresses that never change: for tests, and wherever there is no Consul.
+    #[must_use]
+    pub fn fixed<'a>(
+        service: &str,
+        key: CallKey,
+        addresses: impl IntoIterator<Item = (&'a str, SocketAddr)>,
+    ) -> Self {
+        let mut pools: HashMap<String, Vec<Instance>> = HashMap::new();
+        for (name, address) in addresses {
+            let instance = Instance { id: format!("{name}-{address}"), address, meta: BTreeMap::new() };
+            pools.entry(name.to_owned()).or_default().push(instance);
+        }
+        let pools = pools.into_iter().map(|(name, instances)| (name, Arc::new(still(instances)))).collect();
+        Self { service: service.into(), key, consul: None, pools: Arc::new(Mutex::new(pools)) }
     }
 
     /// The same connections for calls that another service of this process makes.
@@ -63,8 +82,10 @@ impl Channels {
     #[must_use]
     pub fn to(&self, target: &str) -> Channel {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let pool =
-            pools.entry(target.to_owned()).or_insert_with(|| Arc::new(Pool::new(self.consul.watch(target))));
+        let pool = pools.entry(target.to_owned()).or_insert_with(|| {
+            let known = self.consul.as_ref().map(|consul| Pool::new(consul.watch(target)));
+            Arc::new(known.unwrap_or_else(|| still(Vec::new())))
+        });
         Channel {
             target: target.into(),
             service: Arc::clone(&self.service),
@@ -211,6 +232,11 @@ impl Channel {
         .caused_by(error)
         .into()
     }
+}
+
+/// Copies that never change.
+fn still(instances: Vec<Instance>) -> Pool {
+    Pool::new(watch::channel(Some(instances.into())).1)
 }
 
 fn late(target: &str) -> Status {

@@ -1,15 +1,24 @@
-//! Serves a service inside a test: over memory, without Consul, for whoever the test says calls.
+//! Serves a service inside a test, without Consul: over memory for whoever the test says calls ([`direct`]), or on a
+//! port behind the whole stack ([`listen`]).
 
 use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use artel_client::Call;
 use http::{Request, Response};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::transport::Server;
 
+use crate::authenticate::Gate;
+use crate::host::Host;
 use crate::service::Service;
+use crate::stack::stack;
 
 /// A channel straight to a service's methods, for the generated stubs. The call given is who calls; access is not
 /// checked, field rules are.
@@ -39,4 +48,23 @@ impl tower_service::Service<Request<Body>> for Direct {
         let answer = self.routes.call(request);
         Box::pin(async move { answer.await.map_err(|error| Status::internal(error.to_string())) })
     }
+}
+
+/// Serves the API of a service on a free port of this machine until the runtime ends. Its jobs, listeners and tasks do
+/// not run. With [`artel_client::Channels::fixed`], services of a test call each other as in the mesh.
+///
+/// # Errors
+/// Where there is no free port.
+pub async fn listen(service: Service, host: &Host) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let gate = Gate {
+        call_key: host.call_key().clone(),
+        keys: host.keys().clone(),
+        default_workspace: host.mesh().default_workspace.clone(),
+    };
+    let router = stack(service.name, service.grpc, service.http, gate)?;
+    let server = Server::builder().add_routes(Routes::from(router));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    Ok(address)
 }
