@@ -8,6 +8,7 @@ mod entity;
 #[path = "build/validate.rs"]
 mod validate;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -43,6 +44,7 @@ fn main() -> Result<()> {
 
     let pool = DescriptorPool::decode(descriptors.as_slice())?;
     fs::write(out.join("impls.rs"), implementations(&pool)?)?;
+    fs::write(out.join("domains.rs"), domains(&pool))?;
     Ok(())
 }
 
@@ -82,4 +84,15 @@ fn implementations(pool: &DescriptorPool) -> Result<String> {
 fn is_generated(message: &MessageDescriptor) -> bool {
     (message.full_name().starts_with("artel.") || message.full_name() == "google.api.HttpBody")
         && !message.is_map_entry()
+}
+
+/// A module for each domain: `artel.order.v1` is `order`.
+fn domains(pool: &DescriptorPool) -> String {
+    let packages: BTreeSet<String> = pool.files().map(|file| file.package_name().to_owned()).collect();
+    let domains = packages.iter().filter_map(|package| package.strip_prefix("artel.")?.strip_suffix(".v1"));
+    let modules = domains.map(|domain| match domain {
+        "type" => "r#type::v1 as types".to_owned(),
+        domain => format!("{domain}::v1 as {domain}"),
+    });
+    format!("pub use generated::artel::{{{}}};\n", modules.collect::<Vec<_>>().join(", "))
 }

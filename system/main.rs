@@ -2,6 +2,7 @@
 //! on its command line; nothing in a service knows which others are beside it.
 
 mod config;
+mod events;
 mod import;
 mod keys;
 mod operator;
@@ -72,6 +73,12 @@ enum Command {
         #[arg(value_parser = config::SECTIONS)]
         section: String,
     },
+    /// List every event: who tells it and who listens
+    Events {
+        /// As JSON, with messages, fields and descriptions
+        #[arg(long)]
+        json: bool,
+    },
     /// Run the mailbox: an SMTP sandbox that keeps and shows every e-mail
     Mailbox(MailboxArgs),
 }
@@ -90,6 +97,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Role(action) => role::run(action, &cli.endpoints).await,
         Command::Keys(action) => keys::run(action, &cli.endpoints).await,
         Command::Config { section } => config::run(&load()?, &section),
+        Command::Events { json } => events::run(json).await,
         Command::Mailbox(args) => {
             artel_handle::init_logs("console", "info")?;
             Ok(artel_mailbox::run(args.into(), artel_handle::told_to_stop()).await?)

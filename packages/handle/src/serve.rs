@@ -25,6 +25,9 @@ pub struct Blueprint {
     pub name: &'static str,
     /// Makes it; reads its configuration, opens nothing that can wait.
     pub build: fn(Host) -> BoxFuture<'static, anyhow::Result<Service>>,
+    /// Whether it may listen to events. One that may not need not be made to know that it doesn't: the catalogue of
+    /// events is written without its surroundings.
+    pub may_listen: bool,
 }
 
 /// Runs services in this process until it is told to stop (SIGTERM, Ctrl-C) or one of them fails; drains, then returns.
@@ -39,7 +42,14 @@ pub async fn serve(config: Config, blueprints: Vec<Blueprint>) -> anyhow::Result
     let mut services = Vec::new();
     for blueprint in blueprints {
         let service = (blueprint.build)(host.of(blueprint.name)).await;
-        services.push(service.with_context(|| format!("the service `{}` cannot start", blueprint.name))?);
+        let service = service.with_context(|| format!("the service `{}` cannot start", blueprint.name))?;
+        let allowed = blueprint.may_listen || service.listens().is_empty();
+        anyhow::ensure!(
+            allowed,
+            "the service `{}` listens, and its blueprint says it may not",
+            blueprint.name
+        );
+        services.push(service);
     }
     let mut running = JoinSet::new();
     for service in services {
@@ -63,7 +73,7 @@ pub async fn serve(config: Config, blueprints: Vec<Blueprint>) -> anyhow::Result
     ended.into_iter().collect()
 }
 
-async fn run(service: Service, host: Host) -> anyhow::Result<()> {
+pub(crate) async fn run(service: Service, host: Host) -> anyhow::Result<()> {
     let name = service.name;
     let draining = host.draining().clone();
     let listener = TcpListener::bind(&host.mesh().bind)

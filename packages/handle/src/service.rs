@@ -79,6 +79,14 @@ impl Service {
         self
     }
 
+    /// The names of the events it listens to, sorted.
+    #[must_use]
+    pub fn listens(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.listeners.by_event.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Does something every period, with the service's own call. Must bear being done by two copies at once.
     #[must_use]
     pub fn every<F>(mut self, period: Duration, job: impl Fn(Call) -> F + Send + Sync + 'static) -> Self

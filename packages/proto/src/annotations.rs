@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use prost::Message;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, MessageDescriptor, MethodDescriptor,
+    DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, FileDescriptor, MessageDescriptor,
+    MethodDescriptor,
 };
 
 use crate::DESCRIPTORS;
@@ -45,6 +46,20 @@ pub fn event(message: &MessageDescriptor) -> Option<EventOptions> {
     read(&message.options(), "artel.options.v1.event")
 }
 
+/// Who tells the event: the service named like the package that declares it. `persist` takes it from no other.
+#[must_use]
+pub fn publisher(event: &MessageDescriptor) -> &str {
+    event.package_name().split('.').nth(1).unwrap_or_default()
+}
+
+/// What the contract says in words above an element: `comment(&message.parent_file(), message.path())`.
+#[must_use]
+pub fn comment(file: &FileDescriptor, path: &[i32]) -> String {
+    let places = file.file_descriptor_proto().source_code_info.iter().flat_map(|info| &info.location);
+    let text = places.filter(|place| place.path == path).find_map(|place| place.leading_comments.as_deref());
+    text.unwrap_or_default().lines().map(str::trim).collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
 /// What the field's annotation says; the defaults where it has none.
 #[must_use]
 pub fn field(field: &FieldDescriptor) -> FieldOptions {
@@ -82,6 +97,14 @@ mod tests {
         let (_, options) = method_by_path("/artel.catalog.v1.CatalogService/ImportFeed").unwrap();
         let options = options.unwrap();
         assert_eq!((options.access(), options.role.as_str()), (Access::Role, "catalog_editor"));
+    }
+
+    #[test]
+    fn an_event_is_told_by_the_service_of_its_package() {
+        let placed = pool().get_message_by_name("artel.order.v1.OrderPlaced").unwrap();
+        assert_eq!((event(&placed).unwrap().name.as_str(), publisher(&placed)), ("order.placed", "order"));
+        let order = placed.get_field_by_name("order").unwrap();
+        assert_eq!(comment(&order.parent_file(), order.path()), "The order as it was placed.");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The contracts in Rust: messages and stubs generated from `proto/`, the descriptor set, and what the annotations say.
 //!
-//! Each domain is a module named for its package: [`order`] is `artel.order.v1`.
+//! Each domain is a module named for its package: [`order`] is `artel.order.v1`. (`artel.type.v1` is [`types`].)
 
 pub mod annotations;
 mod codec;
@@ -18,10 +18,8 @@ mod implementations {
 }
 
 pub use codec::CheckedCodec;
-pub use generated::artel::{
-    catalog::v1 as catalog, identity::v1 as identity, notify::v1 as notify, options::v1 as options,
-    order::v1 as order, persist::v1 as persist, r#type::v1 as types,
-};
+// `pub use generated::artel::{catalog::v1 as catalog, …}`: whatever folders `proto/artel` has.
+include!(concat!(env!("OUT_DIR"), "/domains.rs"));
 pub use generated::google::api;
 pub use prost::Message;
 pub use prost_types::{FieldMask, Timestamp};
