@@ -1,5 +1,7 @@
-//! Serves a service inside a test, without Consul: over memory for whoever the test says calls ([`direct`]), or on a
-//! port behind the whole stack ([`listen`]).
+//! Serves a service inside a test, without Consul: over memory for whoever the test says calls ([`direct`]), on a port
+//! behind the whole stack ([`listen`]), or as it runs in production, with others that it finds ([`LocalMesh`]).
+
+mod mesh;
 
 use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +21,8 @@ use crate::authenticate::Gate;
 use crate::host::Host;
 use crate::service::Service;
 use crate::stack::stack;
+
+pub use mesh::LocalMesh;
 
 /// A channel straight to a service's methods, for the generated stubs. The call given is who calls; access is not
 /// checked, field rules are.
