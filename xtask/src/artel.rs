@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,8 +16,22 @@ use crate::{components, files, http};
 
 const CONFIG: &str = include_str!("../../system/artel.toml");
 
-/// The services of the mesh, by the names that they have in Consul.
-pub const SERVICES: [&str; 6] = ["persist", "identity", "catalog", "order", "notify", "gateway"];
+/// The services of the mesh, by the names that they have in Consul: the folders of `services/`, `persist` first,
+/// because the others have little to do without it.
+pub fn services() -> impl DoubleEndedIterator<Item = &'static str> {
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| services_of(&root()));
+    NAMES.iter().map(String::as_str)
+}
+
+/// The services of the project in that folder.
+pub fn services_of(root: &Path) -> Vec<String> {
+    let folders = std::fs::read_dir(root.join("services")).into_iter().flatten().flatten();
+    let crates = folders.filter(|folder| folder.path().join("Cargo.toml").is_file());
+    let mut names: Vec<String> =
+        crates.filter_map(|folder| folder.file_name().to_str().map(str::to_owned)).collect();
+    names.sort_by_key(|name| (name != "persist", name.clone()));
+    names
+}
 
 /// Builds it and gives its path. What cargo prints goes to `logs/build.log`, and into an error.
 pub fn build(log: &Path, release: bool, step: &Step) -> Result<PathBuf> {
@@ -199,6 +214,15 @@ mod tests {
     fn a_socket_stands_in_a_url_as_an_encoded_host() {
         let url = over_socket("postgres://artel:pw@127.0.0.1:5432/artel", "/tmp/a%b/run");
         assert_eq!(url, "postgres://artel:pw@%2Ftmp%2Fa%25b%2Frun:5432/artel");
+    }
+
+    #[test]
+    fn the_services_are_those_that_there_are() {
+        let names: Vec<&str> = services().collect();
+        assert_eq!(names.first(), Some(&"persist"));
+        assert!(
+            ["catalog", "gateway", "identity", "notify", "order"].iter().all(|name| names.contains(name))
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::artel::{self, SERVICES};
+use crate::artel::{self, services};
 use crate::components::Context;
 use crate::http;
 
@@ -27,8 +27,9 @@ impl Shape {
     /// Reads `order=2`.
     pub fn parse_scale(text: &str) -> Result<(String, usize), String> {
         let (name, count) = text.split_once('=').ok_or("expected SERVICE=COUNT, as in order=2")?;
-        if !SERVICES.contains(&name) {
-            return Err(format!("there is no service `{name}`; there are {}", SERVICES.join(", ")));
+        if !services().any(|service| service == name) {
+            let known = services().collect::<Vec<_>>().join(", ");
+            return Err(format!("there is no service `{name}`; there are {known}"));
         }
         // It listens on one fixed port, where Envoy expects it.
         if name == "gateway" {
@@ -50,7 +51,7 @@ impl Shape {
         if !self.split {
             processes.push(("artel".to_owned(), "all"));
         }
-        for service in SERVICES {
+        for service in services() {
             let first = if self.split { 1 } else { 2 };
             for number in first..=self.count(service) {
                 let name = if number == 1 { service.to_owned() } else { format!("{service}-{number}") };
@@ -72,10 +73,8 @@ pub fn start(context: &Context, artel: &Path, shape: &Shape, limit: Duration) ->
     let mut waits_for = String::new();
     let waited = crate::wait::until("Consul to report every service healthy", limit, alive, || {
         let now = addresses(&consul)?;
-        let missing: Vec<&str> = SERVICES
-            .into_iter()
-            .filter(|name| now.get(*name).map_or(0, Vec::len) < shape.count(name))
-            .collect();
+        let missing: Vec<&str> =
+            services().filter(|name| now.get(*name).map_or(0, Vec::len) < shape.count(name)).collect();
         waits_for = missing.join(", ");
         Ok(missing.is_empty())
     });
@@ -111,7 +110,7 @@ pub struct Instance {
 
 /// Every registered instance of our services.
 pub fn instances(consul: &str) -> Result<BTreeMap<String, Vec<Instance>>> {
-    SERVICES.into_iter().map(|name| Ok((name.to_owned(), of_service(consul, name)?))).collect()
+    services().map(|name| Ok((name.to_owned(), of_service(consul, name)?))).collect()
 }
 
 fn of_service(consul: &str, name: &str) -> Result<Vec<Instance>> {
@@ -149,7 +148,7 @@ mod tests {
         assert_eq!(names(&Shape::default()), ["artel"]);
         assert_eq!(names(&Shape { split: false, scale: scale.clone() }), ["artel", "order-2"]);
         let split = names(&Shape { split: true, scale });
-        assert_eq!(split.len(), SERVICES.len() + 1);
+        assert_eq!(split.len(), services().count() + 1);
         assert!(split.contains(&"order".to_owned()) && split.contains(&"order-2".to_owned()));
     }
 

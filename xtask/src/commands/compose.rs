@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::artel::{Places, SERVICES};
+use crate::artel::{Places, services};
 use crate::components::{consul, envoy, postgres, rabbitmq, redis};
 use crate::files;
 use crate::secrets::Secrets;
@@ -107,7 +107,7 @@ pub fn write(folder: &Path, secrets: &Secrets) -> Result<()> {
         edge_bind: "0.0.0.0:8080".into(),
     }
     .toml()?;
-    for service in SERVICES {
+    for service in services() {
         put(&format!("{service}.toml"), &sections(&whole, &["mesh", service], &["migration_url"]))?;
     }
     put("operator.toml", &sections(&whole, &["mesh"], &[]))?;

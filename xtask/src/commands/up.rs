@@ -110,7 +110,7 @@ pub fn start(context: &Context, shape: &Shape, from: Artel) -> Result<Mesh> {
     let step = context.progress.step("services", "waiting until Consul reports each healthy");
     let services = mesh::start(context, &artel, shape, HEALTHY)?;
     let count: usize = services.values().map(Vec::len).sum();
-    step.done(&format!("{count} healthy: {}", artel::SERVICES.join(", ")));
+    step.done(&format!("{count} healthy: {}", artel::services().collect::<Vec<_>>().join(", ")));
 
     let step = context.progress.step("Envoy", "waiting for its first configuration");
     let api = envoy::start(context)?;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
 use super::heading;
-use crate::artel::{self, SERVICES};
+use crate::artel::{self, services};
 use crate::commands::compose;
 use crate::install;
 use crate::install::wheel::Wheel;
@@ -106,7 +106,7 @@ fn structure(compose: &Value, root: &Path, generated: &Path) -> Vec<String> {
     let empty = Map::new();
     let all = compose["services"].as_object().unwrap_or(&empty);
     let image = &all.get("persist").unwrap_or(&Value::Null)["image"];
-    for service in SERVICES {
+    for service in services() {
         let Some(it) = all.get(service) else {
             wrong.push(format!("the service {service} is missing"));
             continue;
@@ -211,7 +211,7 @@ pub fn configuration(artel: &Path) -> Result<()> {
         let generated = folder.join("compose");
         compose::write(&generated, &Secrets::of(&state))?;
         let compose = read(&std::fs::read_to_string(artel::root().join("compose.yaml"))?)?;
-        for name in SERVICES.into_iter().chain(["migrate", "operator"]) {
+        for name in services().chain(["migrate", "operator"]) {
             let environment = compose["services"][name]["environment"].as_object();
             read_by(artel, &generated, name, environment).with_context(|| format!("the container {name}"))?;
         }
