@@ -1,1 +1,64 @@
-//! 
+//! Storage for every service: the only one that opens PostgreSQL. Entities travel as protobuf bytes; their annotations
+//! are the tables. There is no code for an entity in here.
+
+mod api;
+mod caller;
+mod check;
+mod commit;
+mod database;
+mod failure;
+mod migrate;
+mod persist;
+mod plan;
+mod query;
+mod relay;
+mod schema;
+mod sql;
+mod sweep;
+pub mod testing;
+mod value;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use artel_handle::{CancellationToken, Host, Service};
+use artel_proto::persist::persist_service_server::PersistServiceServer;
+use artel_queue::{Publisher, Topology};
+
+use crate::api::Api;
+use crate::persist::Persist;
+use crate::relay::Relay;
+use crate::sweep::sweep;
+
+pub use migrate::{MigrateError, migrate};
+pub use persist::{DEFAULTS, Settings};
+pub use plan::PlanError;
+pub use relay::Broker;
+
+/// How often PostgreSQL is asked whether it is there.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// The service `persist`.
+///
+/// # Errors
+/// Where the configuration is wrong, or the database does not fit the entities or does not keep workspaces apart.
+pub async fn service(host: Host) -> anyhow::Result<Service> {
+    let settings: Settings = host.section(DEFAULTS)?;
+    let persist = Arc::new(Persist::open(&settings).await?);
+    let publisher = Publisher::connect(&host.broker()?, &Topology::default());
+    let relay = Relay::of(&persist, publisher, &settings);
+    let (probed, system) = (persist.database.clone(), persist.system.clone());
+    Ok(Service::new("persist")
+        .needs("postgres", persist.database.up())
+        .grpc(PersistServiceServer::new(Api(persist)))
+        .task(|stop| until(stop, relay.run()))
+        .task(|stop| until(stop, probed.watch(PROBE)))
+        .every(Duration::from_secs(settings.sweep_minutes * 60), move |_| sweep(system.clone(), settings.outbox_days)))
+}
+
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
+}

@@ -1,0 +1,69 @@
+//! The gRPC methods: read the call, do it, answer.
+
+use std::sync::Arc;
+
+use artel_client::Call;
+use artel_proto::persist::persist_service_server::PersistService;
+use artel_proto::persist::{
+    AggregateRequest, AggregateResponse, CommitRequest, CommitResponse, GetRequest, GetResponse, QueryRequest,
+    QueryResponse, RecallRequest, RecallResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::caller::Caller;
+use crate::database::Scope;
+use crate::persist::Persist;
+use crate::query;
+
+/// The API over what persist is made of.
+#[derive(Clone)]
+pub(crate) struct Api(pub(crate) Arc<Persist>);
+
+impl Api {
+    fn read<T>(&self, request: &Request<T>) -> Result<(Caller, Scope), Status> {
+        let caller = Caller::try_from(Call::of(request)?)?;
+        let scope = self.0.scope(&caller)?;
+        Ok((caller, scope))
+    }
+}
+
+#[tonic::async_trait]
+impl PersistService for Api {
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        let (caller, scope) = self.read(&request)?;
+        let Persist { database, plans, .. } = &*self.0;
+        Ok(Response::new(query::get(database, plans, scope, &caller, request.get_ref()).await?))
+    }
+
+    async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {
+        let (caller, scope) = self.read(&request)?;
+        let Persist { database, plans, .. } = &*self.0;
+        Ok(Response::new(query::query(database, plans, scope, &caller, request.get_ref()).await?))
+    }
+
+    async fn aggregate(
+        &self,
+        request: Request<AggregateRequest>,
+    ) -> Result<Response<AggregateResponse>, Status> {
+        let (caller, scope) = self.read(&request)?;
+        let Persist { database, plans, .. } = &*self.0;
+        Ok(Response::new(query::aggregate(database, plans, scope, &caller, request.get_ref()).await?))
+    }
+
+    async fn commit(&self, request: Request<CommitRequest>) -> Result<Response<CommitResponse>, Status> {
+        let caller = Caller::try_from(Call::of(&request)?)?;
+        let Persist { database, plans, committer, limits, wake, .. } = &*self.0;
+        let (answer, has_events) =
+            committer.commit(database, plans, *limits, &caller, request.into_inner()).await?;
+        if has_events {
+            wake.notify_one();
+        }
+        Ok(Response::new(answer))
+    }
+
+    async fn recall(&self, request: Request<RecallRequest>) -> Result<Response<RecallResponse>, Status> {
+        let caller = Caller::try_from(Call::of(&request)?)?;
+        let Persist { database, committer, limits, .. } = &*self.0;
+        Ok(Response::new(committer.recall(database, *limits, &caller, request.into_inner()).await?))
+    }
+}

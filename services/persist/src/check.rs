@@ -1,0 +1,108 @@
+//! What is proved before the first call is answered: that the database is the one the plans want, and that a workspace
+//! sees nothing of another.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use uuid::Uuid;
+
+use crate::database::{Database, Scope};
+use crate::failure::Failure;
+use crate::plan::Plans;
+use crate::schema;
+use crate::sql::{DriverRow, Statement, with_column};
+
+/// For how long a database that is not there yet is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The workspace of the row that must not be seen.
+const CANARY: Uuid = Uuid::from_u128(0xffff_ffff_ffff_7fff_bfff_ffff_ffff_ffff);
+
+const ROLE: &str = "SELECT r.rolsuper OR r.rolbypassrls, r.rolname::text,
+    EXISTS (SELECT FROM pg_class c WHERE c.relowner = r.oid AND c.relnamespace = 'public'::regnamespace),
+    current_setting('lc_messages')
+FROM pg_roles r WHERE r.rolname = current_user";
+
+/// Refuses to start on a database that does not fit.
+pub(crate) async fn start(database: &Database, system: &Database, plans: &Plans) -> anyhow::Result<()> {
+    wait(database).await?;
+    role(database).await?;
+    let actual = schema::read(database).await.map_err(plainly)?;
+    if !actual.contains_key("canary") {
+        bail!("the database is not migrated: run `artel migrate`");
+    }
+    let missing = schema::migration(&schema::expected(plans), &actual);
+    if !missing.is_empty() {
+        bail!("the database differs from the entities; the migration that is missing:\n\n{missing}");
+    }
+    policy(database).await?;
+    let all = system.query(Statement::fixed("SELECT 1 FROM canary")).await.map_err(plainly)?;
+    if all.is_empty() {
+        bail!("the role of persist.system_url does not see all workspaces: it needs BYPASSRLS");
+    }
+    Ok(())
+}
+
+async fn wait(database: &Database) -> anyhow::Result<()> {
+    let since = Instant::now();
+    loop {
+        match database.probe().await {
+            Ok(()) => return Ok(()),
+            Err(failure) if since.elapsed() > PATIENCE => {
+                return Err(plainly(failure)).context("persist.database_url");
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+/// The role must be one that policies bind.
+async fn role(database: &Database) -> anyhow::Result<()> {
+    let rows = database.query(Statement::fixed(ROLE)).await.map_err(plainly)?;
+    let row = rows.first().context("the database knows no role of ours")?;
+    let flag = |index| with_column(row, index, |cell| cell == Some(&[1]));
+    let name = text(row, 1);
+    if flag(0) {
+        bail!("the role {name} of persist.database_url is not bound by row-level security: take one without SUPERUSER and BYPASSRLS");
+    }
+    if flag(2) {
+        bail!("the role {name} of persist.database_url owns tables, which row-level security does not bind it in");
+    }
+    let language = text(row, 3);
+    if !["", "C", "POSIX"].contains(&language.as_str()) && !language.starts_with("C.") && !language.starts_with("en") {
+        bail!("PostgreSQL speaks `{language}` (lc_messages); persist reads its messages in English");
+    }
+    Ok(())
+}
+
+/// The canary sits in a workspace of its own: seen from there, and from nowhere else.
+async fn policy(database: &Database) -> anyhow::Result<()> {
+    let time = Duration::from_secs(5);
+    let seen = |workspace| async move {
+        let rows = database.read(Scope { workspace, time }, vec![Statement::fixed("SELECT 1 FROM canary")]).await;
+        rows.map(|rows| rows.iter().flatten().count()).map_err(plainly)
+    };
+    if seen(Uuid::from_u128(1)).await? != 0 {
+        bail!("row-level security does not bite: a row of another workspace is seen");
+    }
+    if seen(CANARY).await? != 1 {
+        bail!("the canary is gone: without it row-level security cannot be proved");
+    }
+    let write = Statement::fixed("INSERT INTO canary VALUES ('00000000-0000-7000-8000-00000000dead')");
+    match database.transaction("BEGIN", Scope { workspace: CANARY, time }, vec![write]).await {
+        Err(failed) if matches!(failed.failure, Failure::Other(_)) => Ok(()),
+        Err(failed) => Err(plainly(failed.failure)),
+        Ok(_) => bail!("row-level security does not bite: a row of another workspace was written"),
+    }
+}
+
+fn plainly(failure: Failure) -> anyhow::Error {
+    match failure {
+        Failure::Away(cause) => anyhow::anyhow!("PostgreSQL cannot be reached: {cause}"),
+        failure => anyhow::anyhow!("PostgreSQL refused: {failure:?}"),
+    }
+}
+
+fn text(row: &DriverRow, index: usize) -> String {
+    with_column(row, index, |cell| String::from_utf8_lossy(cell.unwrap_or_default()).into_owned())
+}

@@ -1,0 +1,227 @@
+//! Connections to PostgreSQL: made lazily, bounded in number and in waiting, and watched, so that callers are answered
+//! at once while the database is away.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use artel_config::Secret;
+use diesel::ConnectionError;
+use diesel_async::AsyncPgConnection;
+use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
+use futures::FutureExt as _;
+use futures::future::join_all;
+use tokio::sync::watch;
+
+use crate::failure::Failure;
+use crate::sql::{DriverRow, Statement};
+use crate::value;
+
+/// The cause of a refusal while PostgreSQL is known to be away: nothing was sent.
+pub(crate) const KNOWN_AWAY: &str = "known to be away";
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(3);
+/// What PostgreSQL is given beyond a statement's own time before the connection is given up.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A role's connections to PostgreSQL.
+#[derive(Clone)]
+pub(crate) struct Database {
+    pool: Pool<AsyncPgConnection>,
+    wait: Duration,
+    up: Arc<watch::Sender<bool>>,
+}
+
+/// For whom a transaction runs and how long a statement of it may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope {
+    pub(crate) workspace: uuid::Uuid,
+    pub(crate) time: Duration,
+}
+
+/// A failure and which of the statements it came from.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) statement: usize,
+    pub(crate) failure: Failure,
+}
+
+impl Database {
+    /// Connections of a URL (`postgres://role:password@host/database`, or `?host=/folder` for a socket); none is made yet.
+    pub(crate) fn new(url: &Secret, connections: usize, wait: Duration) -> anyhow::Result<Self> {
+        let mut config: tokio_postgres::Config = url.reveal().parse()?;
+        // Statements are few and their plans do not depend on the values: plan each once.
+        let own = config.get_options().map(|options| format!("{options} ")).unwrap_or_default();
+        config
+            .options(format!("{own}-c plan_cache_mode=force_generic_plan -c jit=off"))
+            .application_name("artel-persist")
+            .connect_timeout(CONNECT);
+        let mut manager = ManagerConfig::default();
+        manager.recycling_method = RecyclingMethod::Fast;
+        manager.custom_setup = Box::new(move |_| connect(config.clone()).boxed());
+        let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
+        let pool = Pool::builder(manager).max_size(connections).build()?;
+        Ok(Self { pool, wait, up: Arc::new(watch::Sender::new(true)) })
+    }
+
+    /// True while PostgreSQL answers.
+    pub(crate) fn up(&self) -> watch::Receiver<bool> {
+        self.up.subscribe()
+    }
+
+    /// A connection; refused at once while PostgreSQL is known to be away.
+    pub(crate) async fn connection(&self) -> Result<Object<AsyncPgConnection>, Failure> {
+        if !*self.up.borrow() {
+            return Err(Failure::Away(KNOWN_AWAY.to_owned()));
+        }
+        let connection = self.any_connection().await;
+        if let Err(Failure::Away(_)) = &connection {
+            self.set_up(false);
+        }
+        connection
+    }
+
+    async fn any_connection(&self) -> Result<Object<AsyncPgConnection>, Failure> {
+        match tokio::time::timeout(self.wait, self.pool.get()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(PoolError::Timeout(_))) => Err(Failure::Busy),
+            Ok(Err(error)) => Err(Failure::Away(error.to_string())),
+            // Waiting for a connection to be made is the database's fault, for one to come back is ours.
+            Err(_) if self.pool.status().size < self.pool.status().max_size => {
+                Err(Failure::Away("no connection came about in time".to_owned()))
+            }
+            Err(_) => Err(Failure::Busy),
+        }
+    }
+
+    /// Runs statements in one transaction, all sent at once, in a task of its own: a caller that goes away leaves no
+    /// transaction open behind it.
+    pub(crate) async fn transaction(
+        &self,
+        begin: &'static str,
+        scope: Scope,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Vec<DriverRow>>, Failed> {
+        let at_start = |failure| Failed { statement: 0, failure };
+        let connection = self.connection().await.map_err(at_start)?;
+        let task = tokio::spawn(transact(connection, begin, scope, statements));
+        task.await.unwrap_or_else(|error| Err(at_start(Failure::Away(error.to_string()))))
+    }
+
+    /// Runs statements that only read, for a workspace.
+    pub(crate) async fn read(
+        &self,
+        scope: Scope,
+        statements: Vec<Statement>,
+    ) -> Result<Vec<Vec<DriverRow>>, Failure> {
+        let mut again = true;
+        loop {
+            match self.transaction("BEGIN READ ONLY", scope, statements.clone()).await {
+                // A connection that died while it lay idle tells so only when it is used.
+                Err(Failed { failure: Failure::Away(_), .. }) if again => again = false,
+                result => return result.map_err(|failed| failed.failure),
+            }
+        }
+    }
+
+    /// Runs one statement outside of any workspace.
+    pub(crate) async fn query(&self, statement: Statement) -> Result<Vec<DriverRow>, Failure> {
+        let connection = self.connection().await?;
+        statement.load(&connection).await.map_err(Failure::from)
+    }
+
+    /// Asks PostgreSQL how it is.
+    pub(crate) async fn probe(&self) -> Result<(), Failure> {
+        let answer = async {
+            let connection = self.any_connection().await?;
+            Statement::fixed("SELECT 1").load(&connection).await.map_err(Failure::from)
+        };
+        let answer = tokio::time::timeout(CONNECT, answer).await;
+        let answer = answer.unwrap_or_else(|_| Err(Failure::Away("PostgreSQL does not answer".to_owned())));
+        // That all connections are in use says that it is there.
+        self.set_up(matches!(answer, Ok(_) | Err(Failure::Busy)));
+        answer.map(drop)
+    }
+
+    /// Asks PostgreSQL how it is, again and again.
+    pub(crate) async fn watch(self, every: Duration) {
+        loop {
+            let _ = self.probe().await;
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    fn set_up(&self, up: bool) {
+        let changed = self.up.send_if_modified(|before| std::mem::replace(before, up) != up);
+        if changed && up {
+            tracing::info!("the database answers again");
+        } else if changed {
+            tracing::error!("the database is away");
+        }
+        metrics::gauge!("artel_persist_database_up").set(if up { 1.0 } else { 0.0 });
+    }
+}
+
+async fn connect(config: tokio_postgres::Config) -> Result<AsyncPgConnection, ConnectionError> {
+    let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(error.to_string());
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}
+
+async fn transact(
+    connection: Object<AsyncPgConnection>,
+    begin: &'static str,
+    scope: Scope,
+    statements: Vec<Statement>,
+) -> Result<Vec<Vec<DriverRow>>, Failed> {
+    let count = statements.len();
+    let result = {
+        let frame = [Statement::fixed(begin), settings(scope)];
+        let all = frame.into_iter().chain(statements).chain([Statement::fixed("COMMIT")]);
+        let running = all.map(|statement| statement.load(&connection)).collect::<Vec<_>>();
+        tokio::time::timeout(scope.time + GRACE, join_all(running)).await
+    };
+    let failed = |statement: usize, failure| Failed { statement: statement.saturating_sub(2), failure };
+    let results = match result {
+        Ok(results) => results,
+        Err(_) => {
+            // Nobody knows what it is doing: it is not used again.
+            drop(Object::take(connection));
+            return Err(failed(0, Failure::Away("PostgreSQL did not answer in time".to_owned())));
+        }
+    };
+    let mut rows = Vec::with_capacity(count);
+    for (index, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(result) if (2..count + 2).contains(&index) => rows.push(result),
+            Ok(_) => {}
+            Err(error) => {
+                let failure = Failure::from(error);
+                if matches!(failure, Failure::Away(_)) {
+                    drop(Object::take(connection));
+                }
+                return Err(failed(index, failure));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Who may be seen, and how long a statement may take: for this transaction alone.
+fn settings(scope: Scope) -> Statement {
+    let time = scope.time.as_millis().max(1);
+    Statement::fixed(
+        "SELECT set_config('artel.workspace', $1, true), set_config('statement_timeout', $2, true)",
+    )
+    .bind(value::Kind::Text, value::text(&scope.workspace.to_string()))
+    .bind(value::Kind::Text, value::text(&time.to_string()))
+}
+
+impl Scope {
+    /// The scope of a call: its workspace and what is left of its time.
+    pub(crate) fn new(workspace: uuid::Uuid, deadline: Option<Instant>, most: Duration) -> Self {
+        let left = deadline.map_or(most, |deadline| deadline.saturating_duration_since(Instant::now()));
+        Self { workspace, time: left.min(most) }
+    }
+}

@@ -1,0 +1,127 @@
+//! What PostgreSQL says when something does not work, sorted by what is to be done about it.
+
+use artel_util::Error;
+use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as Diesel};
+use serde::Deserialize;
+use tonic::Code;
+
+/// Why a statement or a connection failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// There is no connection, or it was lost: nobody knows whether what was sent last was done.
+    Away(String),
+    /// All connections were in use for too long.
+    Busy,
+    /// A deadlock or a serialization failure: the same again will work.
+    Conflict,
+    /// The caller's time was up.
+    Timeout,
+    /// A condition of a commit did not hold.
+    Condition(Condition),
+    /// A unique value is taken. The index, and PostgreSQL's own words on which.
+    Unique { index: String },
+    /// A reference points nowhere, or something points to what was deleted.
+    Reference { constraint: String, table: String, detail: String },
+    /// A value that a column cannot hold.
+    Refused(String),
+    /// Ours.
+    Other(Diesel),
+}
+
+/// A condition that did not hold, as `artel_fail` raises it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Condition {
+    /// The mutation's index; -1 for the idempotency key.
+    pub(crate) mutation: i64,
+    /// `row`, `version`, `field`, `floor`, `ceiling` or `key`.
+    pub(crate) condition: String,
+    pub(crate) field: String,
+    /// What the value was; `None` for NULL.
+    pub(crate) actual: Option<String>,
+}
+
+/// The text that `artel_fail` raises. Texts of PostgreSQL itself are looked at only where diesel keeps no code; the
+/// start-up check refuses a server that speaks another language.
+const CONDITION: &str = "artel: condition";
+
+impl From<Diesel> for Failure {
+    fn from(error: Diesel) -> Self {
+        let Diesel::DatabaseError(kind, information) = &error else { return Self::Other(error) };
+        let constraint = || information.constraint_name().unwrap_or_default().to_owned();
+        match kind {
+            DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => {
+                Self::Away(information.message().to_owned())
+            }
+            DatabaseErrorKind::SerializationFailure => Self::Conflict,
+            DatabaseErrorKind::UniqueViolation => Self::Unique { index: constraint() },
+            DatabaseErrorKind::ForeignKeyViolation => Self::Reference {
+                constraint: constraint(),
+                table: information.table_name().unwrap_or_default().to_owned(),
+                detail: information.details().unwrap_or_default().to_owned(),
+            },
+            DatabaseErrorKind::NotNullViolation | DatabaseErrorKind::CheckViolation => {
+                Self::Refused(information.message().to_owned())
+            }
+            _ => by_text(information.as_ref()).unwrap_or(Self::Other(error)),
+        }
+    }
+}
+
+fn by_text(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option<Failure> {
+    let message = information.message();
+    if message == CONDITION {
+        return serde_json::from_str(information.details()?).ok().map(Failure::Condition);
+    }
+    if message.starts_with("deadlock detected") || message.starts_with("could not serialize") {
+        return Some(Failure::Conflict);
+    }
+    if message.starts_with("canceling statement due to") {
+        return Some(Failure::Timeout);
+    }
+    if ["terminating connection", "the database system is", "sorry, too many clients", "remaining connection slots"]
+        .iter()
+        .any(|start| message.starts_with(start))
+    {
+        return Some(Failure::Away(message.to_owned()));
+    }
+    if message.ends_with("out of range") || message.starts_with("index row") || message.starts_with("string is too long") {
+        return Some(Failure::Refused(message.to_owned()));
+    }
+    None
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Away(cause) => {
+                Self::unavailable("DATABASE_AWAY", "The database cannot be reached. Try again in a moment.")
+                    .retry_after(std::time::Duration::from_secs(1))
+                    .caused_by(cause)
+            }
+            Failure::Busy => Self::new(
+                Code::ResourceExhausted,
+                "POOL_EXHAUSTED",
+                "All connections to the database are in use. Try again in a moment.",
+            )
+            .retry_after(std::time::Duration::from_millis(200)),
+            Failure::Conflict => Self::new(
+                Code::Aborted,
+                "CONFLICT",
+                "Others changed the same rows at the same time, again and again. Try again.",
+            ),
+            Failure::Timeout => {
+                Self::new(Code::DeadlineExceeded, "STATEMENT_TIMEOUT", "The caller's time was up in the database.")
+            }
+            Failure::Refused(message) => {
+                Self::new(Code::InvalidArgument, "VALUE_REFUSED", "A value does not fit where it is stored.")
+                    .caused_by(message)
+            }
+            Failure::Condition(condition) => Self::internal(format!("unexpected condition: {condition:?}")),
+            Failure::Unique { index } => Self::internal(format!("unexpected unique violation of {index}")),
+            Failure::Reference { constraint, .. } => {
+                Self::internal(format!("unexpected reference violation of {constraint}"))
+            }
+            Failure::Other(error) => Self::internal(error),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use artel_config::Secret;
+use artel_proto::annotations;
+use artel_util::Error;
+use serde::Deserialize;
+use tokio::sync::Notify;
+
+use crate::caller::Caller;
+use crate::check;
+use crate::commit::{Committer, Limits};
+use crate::database::{Database, Scope};
+use crate::failure::Failure;
+use crate::plan::Plans;
+
+/// The documented defaults of the section `[persist]`.
+pub(crate) const DEFAULTS: &str = include_str!("../config.toml");
+
+/// The section `[persist]`; `config.toml` says what each key means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub(crate) database_url: Secret,
+    pub(crate) system_url: Secret,
+    /// Read by [`Settings::migration_url`] alone: the service never uses it.
+    migration_url: Secret,
+    pub(crate) connections: usize,
+    pub(crate) pool_wait_ms: u64,
+    pub(crate) statement_ms: u64,
+    pub(crate) idempotency_days: u64,
+    pub(crate) outbox_days: i32,
+    pub(crate) relay_batch: usize,
+    pub(crate) relay_poll_ms: u64,
+    pub(crate) sweep_minutes: u64,
+}
+
+impl Settings {
+    /// The URL of the role that owns the schema.
+    #[must_use]
+    pub fn migration_url(&self) -> &Secret {
+        &self.migration_url
+    }
+}
+
+/// What persist is made of.
+pub(crate) struct Persist {
+    /// As the role that row-level security binds.
+    pub(crate) database: Database,
+    /// As the role that sees all workspaces: the relay, the sweeper.
+    pub(crate) system: Database,
+    pub(crate) plans: Plans,
+    pub(crate) committer: Committer,
+    pub(crate) limits: Limits,
+    /// Wakes the relay.
+    pub(crate) wake: Arc<Notify>,
+}
+
+impl Persist {
+    /// Plans the entities, opens the database, and proves that it fits and that tenants are kept apart.
+    pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let plans = Plans::of(annotations::pool())?;
+        let wait = Duration::from_millis(settings.pool_wait_ms);
+        let database = Database::new(&settings.database_url, settings.connections, wait)?;
+        let system = Database::new(&settings.system_url, SYSTEM_CONNECTIONS, wait)?;
+        check::start(&database, &system, &plans).await?;
+        let limits = Limits {
+            time: Duration::from_millis(settings.statement_ms),
+            keep: Duration::from_secs(settings.idempotency_days * 86_400),
+        };
+        Ok(Self {
+            database,
+            system,
+            plans,
+            committer: Committer::default(),
+            limits,
+            wake: Arc::new(Notify::new()),
+        })
+    }
+
+    /// The scope of a read for this caller; refused where its time is up.
+    pub(crate) fn scope(&self, caller: &Caller) -> Result<Scope, Error> {
+        let scope = Scope::new(caller.workspace, caller.deadline, self.limits.time);
+        if scope.time.is_zero() { Err(Failure::Timeout.into()) } else { Ok(scope) }
+    }
+}
+
+/// The relay and the sweeper, and one to spare.
+const SYSTEM_CONNECTIONS: usize = 3;

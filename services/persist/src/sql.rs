@@ -1,0 +1,167 @@
+//! Statements as text with numbered parameters, run through diesel so that each is prepared once a connection.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use diesel::expression::expression_types::Untyped;
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::QueryResult;
+use diesel::row::{Field as _, Row as _};
+use diesel::serialize::{IsNull, Output, Result as ToSqlResult, ToSql};
+use diesel::sql_types as types;
+use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
+use futures::TryStreamExt as _;
+use futures::future::BoxFuture;
+
+use crate::value::{Array, Cell, Kind};
+
+/// A row as the driver gives it.
+pub(crate) type DriverRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
+
+/// How many different texts built at run time are kept prepared; those beyond are prepared each time, so that no
+/// caller can fill the connections' memory with ever new filters.
+const MOST_DYNAMIC_TEXTS: usize = 1_000;
+
+/// A statement and its parameters, `$1` first.
+#[derive(Debug, Clone)]
+pub(crate) struct Statement {
+    text: Arc<str>,
+    binds: Vec<Bind>,
+    cached: bool,
+}
+
+/// A parameter: one cell, or an array of cells.
+#[derive(Debug, Clone)]
+pub(crate) enum Bind {
+    One(Kind, Raw),
+    Many(Kind, Raw),
+}
+
+/// A value in PostgreSQL's binary form.
+#[derive(Debug, Clone)]
+pub(crate) struct Raw(Cell);
+
+impl Statement {
+    /// A statement whose text is one of a fixed set.
+    pub(crate) fn fixed(text: impl Into<Arc<str>>) -> Self {
+        Self { text: text.into(), binds: Vec::new(), cached: true }
+    }
+
+    pub(crate) fn bind(mut self, kind: Kind, cell: Cell) -> Self {
+        self.push(kind, cell);
+        self
+    }
+
+    pub(crate) fn push(&mut self, kind: Kind, cell: Cell) {
+        self.binds.push(Bind::One(kind, Raw(cell)));
+    }
+
+    pub(crate) fn push_array(&mut self, array: Array) {
+        let (kind, bytes) = array.finish();
+        self.binds.push(Bind::Many(kind, Raw(Some(bytes))));
+    }
+
+    /// The same parameters under a text that depends on what a caller asked for.
+    pub(crate) fn with_text(self, text: &str) -> Self {
+        Self { text: text.into(), binds: self.binds, cached: may_be_kept(text) }
+    }
+
+    /// Sends the statement when first polled; statements polled in turn on one connection are pipelined.
+    pub(crate) fn load<'conn>(
+        self,
+        mut connection: &'conn AsyncPgConnection,
+    ) -> BoxFuture<'conn, QueryResult<Vec<DriverRow>>> {
+        let started = connection.load(self);
+        Box::pin(async move { started.await?.try_collect().await })
+    }
+}
+
+fn may_be_kept(text: &str) -> bool {
+    static SEEN: LazyLock<Mutex<HashSet<u64>>> = LazyLock::new(Mutex::default);
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let hash = hasher.finish();
+    seen.contains(&hash) || (seen.len() < MOST_DYNAMIC_TEXTS && seen.insert(hash))
+}
+
+/// The bytes of a column; `None` for NULL and for a column that isn't there.
+pub(crate) fn with_column<T>(row: &DriverRow, index: usize, read: impl FnOnce(Option<&[u8]>) -> T) -> T {
+    match row.get(index) {
+        Some(field) => read(field.value().map(|value| value.as_bytes())),
+        None => read(None),
+    }
+}
+
+impl Query for Statement {
+    type SqlType = Untyped;
+}
+
+/// The text tells statements apart, not the type.
+impl QueryId for Statement {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl QueryFragment<Pg> for Statement {
+    fn walk_ast<'b>(&'b self, mut pass: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        if !self.cached {
+            pass.unsafe_to_cache_prepared();
+        }
+        pass.push_sql(&self.text);
+        if self.binds.is_empty() {
+            return Ok(());
+        }
+        // diesel writes a placeholder for each parameter it is given, in turn. Ours stand in the text already, some of
+        // them twice, so the ones it writes go into a comment.
+        pass.push_sql("\n-- ");
+        for bind in &self.binds {
+            bind.push(&mut pass)?;
+        }
+        Ok(())
+    }
+}
+
+impl Bind {
+    fn push<'b>(&'b self, pass: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        match self {
+            Self::One(kind, raw) => match kind {
+                Kind::Uuid => pass.push_bind_param::<types::Uuid, _>(raw),
+                Kind::Text => pass.push_bind_param::<types::Text, _>(raw),
+                Kind::Bigint => pass.push_bind_param::<types::BigInt, _>(raw),
+                Kind::Integer => pass.push_bind_param::<types::Integer, _>(raw),
+                Kind::Boolean => pass.push_bind_param::<types::Bool, _>(raw),
+                Kind::Double => pass.push_bind_param::<types::Double, _>(raw),
+                Kind::Timestamp => pass.push_bind_param::<types::Timestamptz, _>(raw),
+                Kind::Bytes => pass.push_bind_param::<types::Binary, _>(raw),
+                Kind::Json => pass.push_bind_param::<types::Jsonb, _>(raw),
+            },
+            Self::Many(kind, raw) => match kind {
+                Kind::Uuid => pass.push_bind_param::<types::Array<types::Uuid>, _>(raw),
+                Kind::Text => pass.push_bind_param::<types::Array<types::Text>, _>(raw),
+                Kind::Bigint => pass.push_bind_param::<types::Array<types::BigInt>, _>(raw),
+                Kind::Integer => pass.push_bind_param::<types::Array<types::Integer>, _>(raw),
+                Kind::Boolean => pass.push_bind_param::<types::Array<types::Bool>, _>(raw),
+                Kind::Double => pass.push_bind_param::<types::Array<types::Double>, _>(raw),
+                Kind::Timestamp => pass.push_bind_param::<types::Array<types::Timestamptz>, _>(raw),
+                Kind::Bytes => pass.push_bind_param::<types::Array<types::Binary>, _>(raw),
+                Kind::Json => pass.push_bind_param::<types::Array<types::Jsonb>, _>(raw),
+            },
+        }
+    }
+}
+
+impl<T> ToSql<T, Pg> for Raw {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> ToSqlResult {
+        match &self.0 {
+            None => Ok(IsNull::Yes),
+            Some(bytes) => {
+                out.write_all(bytes)?;
+                Ok(IsNull::No)
+            }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! For tests: persist itself on a database of its own, made by the superuser of `ARTEL_TEST_POSTGRES` and dropped in
+//! the end. Handlers of other services are tested over it.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use artel_config::{Config, Secret};
+use artel_handle::Service;
+use artel_proto::persist::persist_service_server::PersistServiceServer;
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, NoTls};
+
+use crate::api::Api;
+use crate::persist::{DEFAULTS, Persist, Settings};
+use crate::relay::{Broker, Relay};
+
+/// The variable that holds the superuser's URL.
+const VARIABLE: &str = "ARTEL_TEST_POSTGRES";
+
+const ROLES: &str = "DO $$ BEGIN
+    PERFORM pg_advisory_xact_lock(1635018);
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'artel_owner') THEN CREATE ROLE artel_owner; END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'artel') THEN CREATE ROLE artel; END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'artel_system') THEN
+        CREATE ROLE artel_system BYPASSRLS;
+    END IF;
+END $$";
+
+/// A migrated database. It is dropped with the value.
+#[derive(Debug)]
+pub struct TestDatabase {
+    url: String,
+    name: String,
+}
+
+impl TestDatabase {
+    /// Makes and migrates a database.
+    ///
+    /// # Errors
+    /// Where `ARTEL_TEST_POSTGRES` is not set or its server refuses.
+    pub async fn create() -> anyhow::Result<Self> {
+        let database = Self::empty().await?;
+        crate::migrate(&Secret::new(database.url("artel_owner"))).await?;
+        Ok(database)
+    }
+
+    /// Makes a database without any table.
+    ///
+    /// # Errors
+    /// Where `ARTEL_TEST_POSTGRES` is not set or its server refuses.
+    pub async fn empty() -> anyhow::Result<Self> {
+        let url = std::env::var(VARIABLE).with_context(|| {
+            format!("{VARIABLE} is not set: `cargo xtask test` sets it, or name a superuser's URL")
+        })?;
+        let name = format!("artel_test_{}", uuid::Uuid::now_v7().simple());
+        let admin = connect(&url).await?;
+        admin.batch_execute(ROLES).await?;
+        admin.batch_execute(&format!("CREATE DATABASE {name} OWNER artel_owner")).await?;
+        let database = Self { url, name };
+        let inside = connect(&database.with("", &[])).await?;
+        inside
+            .batch_execute(
+                "ALTER SCHEMA public OWNER TO artel_owner; GRANT USAGE ON SCHEMA public TO artel, artel_system",
+            )
+            .await?;
+        Ok(database)
+    }
+
+    /// The URL of a role. The superuser takes the role on, since nobody knows the passwords of the roles themselves;
+    /// row-level security binds it all the same.
+    #[must_use]
+    pub fn url(&self, role: &str) -> String {
+        self.with("", &[role])
+    }
+
+    /// The same at another address, `host:port`: for a proxy in between.
+    #[must_use]
+    pub fn url_at(&self, address: &str, role: &str) -> String {
+        self.with(address, &[role])
+    }
+
+    /// A connection as the superuser.
+    ///
+    /// # Errors
+    /// Where the server refuses.
+    pub async fn superuser(&self) -> anyhow::Result<Client> {
+        connect(&self.with("", &[])).await
+    }
+
+    /// The host and port of the server.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let rest = self.url.split_once("://").map_or(self.url.as_str(), |(_, rest)| rest);
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+        rest.split(['/', '?']).next().unwrap_or_default().to_owned()
+    }
+
+    /// Persist's settings for this database.
+    ///
+    /// # Errors
+    /// Where persist's own defaults are wrong.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        let mut settings: Settings = Config::parse("")?.section("persist", DEFAULTS)?;
+        settings.database_url = Secret::new(self.url("artel"));
+        settings.system_url = Secret::new(self.url("artel_system"));
+        Ok(settings)
+    }
+
+    /// Persist on this database, to be called by `artel_handle::testing::direct`. Nothing runs beside its API: events
+    /// stay in the outbox.
+    ///
+    /// # Errors
+    /// Where the database does not fit.
+    pub async fn persist(&self) -> anyhow::Result<Service> {
+        Ok(api(Arc::new(Persist::open(&self.settings()?).await?)))
+    }
+
+    /// Persist with a relay to this broker, which runs until the test's runtime ends or the handle is aborted.
+    ///
+    /// # Errors
+    /// Where the database does not fit.
+    pub async fn relaying(&self, broker: impl Broker) -> anyhow::Result<(Service, JoinHandle<()>)> {
+        relaying(&self.settings()?, broker).await
+    }
+
+    fn with(&self, address: &str, role: &[&str]) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("postgres", &self.url));
+        let (credentials, rest) = rest.rsplit_once('@').map_or(("", rest), |(user, rest)| (user, rest));
+        let host = rest.split(['/', '?']).next().unwrap_or_default();
+        let host = if address.is_empty() { host } else { address };
+        let query = rest.split_once('?').map(|(_, query)| query.to_owned());
+        let role = role.iter().map(|role| format!("options=-c%20role%3D{role}"));
+        let query = query.into_iter().chain(role).collect::<Vec<_>>().join("&");
+        let at = if credentials.is_empty() { String::new() } else { format!("{credentials}@") };
+        format!("{scheme}://{at}{host}/{}?{query}", self.name)
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (url, name) = (self.url.clone(), self.name.clone());
+        // In a thread of its own: the test's runtime may be on its way out.
+        let dropping = std::thread::spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+            runtime.block_on(async {
+                if let Ok(admin) = connect(&url).await {
+                    let _ = admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+                }
+            });
+        });
+        let _ = dropping.join();
+    }
+}
+
+/// Persist with these settings and a relay to this broker.
+///
+/// # Errors
+/// Where the database does not fit.
+pub async fn relaying(settings: &Settings, broker: impl Broker) -> anyhow::Result<(Service, JoinHandle<()>)> {
+    let persist = Arc::new(Persist::open(settings).await?);
+    let relay = Relay::of(&persist, broker, settings);
+    let probed = persist.database.clone();
+    let running = tokio::spawn(async move {
+        futures::join!(relay.run(), probed.watch(crate::PROBE));
+    });
+    Ok((api(persist), running))
+}
+
+fn api(persist: Arc<Persist>) -> Service {
+    Service::new("persist")
+        .needs("postgres", persist.database.up())
+        .grpc(PersistServiceServer::new(Api(persist)))
+}
+
+async fn connect(url: &str) -> anyhow::Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}

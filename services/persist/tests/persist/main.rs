@@ -1,0 +1,4 @@
+//! What persist promises, tried on a real PostgreSQL.
+
+mod commit;
+mod support;
