@@ -7,6 +7,7 @@ mod say;
 mod artel;
 mod commands;
 mod components;
+mod contracts;
 mod endpoints;
 mod environment;
 mod files;
@@ -58,6 +59,7 @@ enum Command {
     Doctor(commands::doctor::Args),
     Components(commands::components::Args),
     Compose(commands::compose::Args),
+    Proto(commands::proto::Args),
     /// Waits for its owner's end and cleans up after it (started by `up` itself)
     #[command(hide = true)]
     Guard,
@@ -88,6 +90,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Doctor(args) => commands::doctor::run(&folder, &args),
         Command::Test(args) => commands::test::run(&args),
         Command::Components(args) => commands::components::run(&State::open(&folder)?, &args),
+        Command::Proto(args) => commands::proto::run(&args),
         Command::Compose(args) => commands::compose::run(&State::open(&folder)?, &args),
         Command::Down(args) => commands::down::run(&State::existing(&folder)?, &args),
         Command::Guard => guard::run(&State::existing(&folder)?),

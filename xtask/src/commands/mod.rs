@@ -5,6 +5,7 @@ pub mod compose;
 pub mod doctor;
 pub mod down;
 pub mod logs;
+pub mod proto;
 pub mod status;
 pub mod test;
 pub mod up;

@@ -5,16 +5,18 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{compose, heading, show};
-use crate::artel;
 use crate::components::envoy;
 use crate::install::{self, buf};
 use crate::progress::Progress;
+use crate::{artel, contracts};
 
 pub fn run() -> Result<()> {
     heading("contracts: buf's STANDARD rules");
     let progress = Progress::new();
-    let buf = buf::ensure(&progress)?;
-    show(Command::new(buf).arg("lint").arg(artel::root().join("proto")))?;
+    let (root, buf) = (artel::root(), buf::ensure(&progress)?);
+    show(&mut contracts::lint(&buf, &root))?;
+    heading("contracts: compared with those that others rely on");
+    contracts::compare(&buf, &root, None, show)?;
     compose::run()?;
     heading("envoy/bootstrap.yaml, by Envoy itself");
     let tools = install::ensure(&progress)?;
