@@ -5,6 +5,7 @@ mod config;
 mod events;
 mod import;
 mod keys;
+mod migrate;
 mod operator;
 mod role;
 mod services;
@@ -92,7 +93,7 @@ async fn main() -> anyhow::Result<()> {
     let load = || Config::load(cli.config.as_deref()).context("the configuration is wrong");
     match cli.command {
         Command::Serve { services } => artel_handle::serve(load()?, services::blueprints(&services)).await,
-        Command::Migrate => artel_persist::migrate(&load()?).await,
+        Command::Migrate => migrate::run(&load()?).await,
         Command::Import { file } => import::run(&file, &cli.endpoints).await,
         Command::Role(action) => role::run(action, &cli.endpoints).await,
         Command::Keys(action) => keys::run(action, &cli.endpoints).await,
