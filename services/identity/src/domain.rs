@@ -91,17 +91,17 @@ pub(crate) fn without_role(roles: &[String], role: &str) -> Option<Vec<String>> 
 /// What a refresh token of a session is worth at a moment.
 ///
 /// # Errors
-/// `ReusedRefreshToken` means that the session has to be ended.
+/// `ReusedRefreshToken` means that the session has to be ended, if it is not.
 pub(crate) fn judge(session: &Session, digest: &[u8], now: DateTime<Utc>) -> Result<(), Refusal> {
-    if session.revoke_time.is_some() {
-        return Err(Refusal::SessionEnded);
-    }
     if session.expire_time.as_ref().and_then(time::to_chrono).is_none_or(|end| end <= now) {
         return Err(Refusal::ExpiredRefreshToken);
     }
     // Both are SHA-256 of 256 random bits: how long the comparison takes tells nothing that helps to guess one.
     if session.refresh_digest.as_ref() != digest {
         return Err(Refusal::ReusedRefreshToken);
+    }
+    if session.revoke_time.is_some() {
+        return Err(Refusal::SessionEnded);
     }
     Ok(())
 }
@@ -220,6 +220,8 @@ mod tests {
         assert_eq!(judge(&session, b"old", later), Err(Refusal::ExpiredRefreshToken));
         let ended = Session { revoke_time: Some(from_chrono(now)), ..session.clone() };
         assert_eq!(judge(&ended, b"new", now), Err(Refusal::SessionEnded));
+        // Whoever loses a race is told the same, whether somebody else ended the session already or not.
+        assert_eq!(judge(&ended, b"old", now), Err(Refusal::ReusedRefreshToken));
         let endless = Session { expire_time: None, ..session };
         assert_eq!(judge(&endless, b"new", now), Err(Refusal::ExpiredRefreshToken));
     }

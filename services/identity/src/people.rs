@@ -48,7 +48,9 @@ impl People {
             .once(format!("identity.register/{}", user.id), session.refresh_digest.clone(), Vec::new());
         match self.repo.commit(call, commit).await {
             Ok(_) => {}
-            Err(error) if error.reason() == "UNIQUE_VIOLATION" => return Err(Refusal::EmailTaken.into()),
+            Err(error) if error.reason() == "UNIQUE_VIOLATION" && error.get("fields") == Some("email") => {
+                return Err(Refusal::EmailTaken.into());
+            }
             Err(error) => return Err(error),
         }
         tracing::info!(user = user.id, "registered");

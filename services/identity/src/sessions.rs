@@ -61,7 +61,7 @@ impl Sessions {
             let session: Option<Session> = self.repo.get(call, &token.session_id()).await?;
             let session = session.ok_or(Refusal::UnknownRefreshToken)?;
             if let Err(refusal) = judge(&session, &token.digest(), Utc::now()) {
-                if refusal == Refusal::ReusedRefreshToken {
+                if refusal == Refusal::ReusedRefreshToken && session.revoke_time.is_none() {
                     self.revoke(call, &session, "reuse").await?;
                     tracing::warn!(
                         session = session.id,

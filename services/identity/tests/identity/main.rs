@@ -1,0 +1,10 @@
+//! The service over the real `persist`, behind the whole server stack, with its tasks running.
+
+mod keys;
+mod profile;
+mod register;
+mod roles;
+mod secrets;
+mod sessions;
+mod sign_in;
+mod support;
