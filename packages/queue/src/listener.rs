@@ -193,11 +193,13 @@ impl Runner {
         loop {
             let opened = tokio::select! {
                 biased;
-                () = stopped(&mut stop) => return Drained::default(),
+                () = stopped(&mut stop) => return self.finish().await,
                 opened = Session::open(&self.broker, &self.desk) => opened,
             };
             match opened {
                 Ok(mut session) => {
+                    // What was missing has just been declared.
+                    while self.notes.try_recv().is_ok() {}
                     self.report(true);
                     tracing::info!(service = self.desk.subscription.service, "listening");
                     let reason = self.consume(&mut session).await;
@@ -215,7 +217,7 @@ impl Runner {
                 }
             }
             tokio::select! {
-                () = stopped(&mut stop) => return Drained::default(),
+                () = stopped(&mut stop) => return self.finish().await,
                 () = tokio::time::sleep(backoff.next()) => {}
             }
         }
@@ -250,11 +252,21 @@ impl Runner {
 
     /// Takes nothing new, finishes what is in hand until the deadline. Closing the connection gives back the rest.
     async fn drain(mut self, session: Session) -> Drained {
-        let deadline = self.stop.borrow().unwrap_or_else(Instant::now);
         let cancel = session.channel.basic_cancel(TAG.into(), BasicCancelOptions::default());
         if let Err(error) = within(TALK, cancel).await {
             tracing::debug!(%error, "cannot cancel the consumer");
         }
+        let drained = self.finish().await;
+        // An orderly close also carries the last acknowledgements.
+        if let Err(error) = within(TALK, session.connection.close(200, "OK".into())).await {
+            tracing::debug!(%error, "the connection was not closed in good order");
+        }
+        drained
+    }
+
+    /// Finishes what is in hand until the deadline.
+    async fn finish(&mut self) -> Drained {
+        let deadline = self.stop.borrow().unwrap_or_else(Instant::now);
         let mut drained = Drained::default();
         while let Ok(Some(done)) = tokio::time::timeout_at(deadline, self.tasks.join_next()).await {
             drained.finished += 1;
@@ -262,10 +274,6 @@ impl Runner {
         }
         drained.returned = self.tasks.len() + self.lanes.waiting();
         self.tasks.shutdown().await;
-        // An orderly close also carries the last acknowledgements.
-        if let Err(error) = within(TALK, session.connection.close(200, "OK".into())).await {
-            tracing::debug!(%error, "the connection was not closed in good order");
-        }
         tracing::info!(service = self.desk.subscription.service, ?drained, "stopped listening");
         drained
     }

@@ -63,13 +63,14 @@ async fn draining_finishes_what_is_in_hand_and_gives_back_the_rest() {
     };
     let listener = world.listen(world.subscription(), handler).await;
     let publisher = world.publisher().await;
-    let events = [made("a", "1"), made("a", "2"), made("stuck", "3"), made("stuck", "4")];
+    let events = [made("a", "1"), made("a", "2"), made("stuck", "3"), made("stuck", "4"), made("b", "5")];
     publisher.publish(&events).await.unwrap();
-    seen.reaches(2).await;
+    // They come in order: when the last is begun, all are in hand.
+    eventually("the last is begun", async || seen.all().contains(&"begin 5".to_owned())).await;
     let draining = tokio::spawn(listener.drain(Duration::from_secs(3)));
-    gate.add_permits(2);
-    assert_eq!(draining.await.unwrap(), Drained { finished: 2, returned: 2 });
-    assert_eq!(seen.all().iter().filter(|line| line.starts_with("end")).count(), 2);
+    gate.add_permits(3);
+    assert_eq!(draining.await.unwrap(), Drained { finished: 3, returned: 2 });
+    assert_eq!(seen.all().iter().filter(|line| line.starts_with("end")).count(), 3);
 
     let again = Seen::<Message>::default();
     let next = world.listen(world.subscription(), keeps(&again)).await;
