@@ -10,6 +10,9 @@ use tonic::Code;
 
 use crate::support::{Edge, World, edge, fresh_email, login, mesh, refresh, refusal, register, serve, until};
 
+/// How long a verifier believes what it fetched.
+const BELIEVED: Duration = Duration::from_secs(1);
+
 /// What a verifier such as Envoy does: it keeps the keys it fetched and does not ask again for one it does not know.
 struct Verifier {
     keys: HashMap<String, DecodingKey>,
@@ -22,6 +25,14 @@ impl Verifier {
         let decode =
             |key: &JsonWebKey| (key.kid.clone(), DecodingKey::from_ec_components(&key.x, &key.y).unwrap());
         Self { keys: published(edge).await.iter().map(decode).collect(), fetched }
+    }
+
+    /// Fetches again what is too old to be believed.
+    async fn keep_up(&mut self, edge: &Edge) -> &Self {
+        if self.fetched.elapsed() > BELIEVED {
+            *self = Self::fetch(edge).await;
+        }
+        self
     }
 
     fn verify(&self, token: &str) -> Result<Claims, String> {
@@ -101,8 +112,8 @@ async fn without_storage_there_are_no_keys_until_it_comes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_token_is_refused_while_keys_rotate() {
-    const BELIEVED: Duration = Duration::from_millis(700);
-    let config = "access_token_seconds = 2\n[identity.signing]\npublish_ahead_seconds = 1\nreload_ms = 100";
+    // What lies between believing and publishing ahead is there for copies that look late on a busy machine.
+    let config = "access_token_seconds = 2\n[identity.signing]\npublish_ahead_seconds = 3\nreload_ms = 100";
     let world = World::start(config).await;
     let edges = [world.edge().await, edge(serve(&world.mesh).await).await];
     let (mut operator, call) = world.inside("operator");
@@ -111,10 +122,10 @@ async fn no_token_is_refused_while_keys_rotate() {
         refresh_tokens.push(register(edge, &fresh_email()).await.refresh_token);
     }
     let begun = Instant::now();
-    let mut rotations = [1_000, 2_500, 2_700].map(Duration::from_millis).into_iter().peekable();
+    let mut rotations = [500, 2_000, 2_200].map(Duration::from_millis).into_iter().peekable();
     let mut verifier = Verifier::fetch(&edges[0]).await;
     let (mut alive, mut signed_by, mut checked) = (Vec::<(String, u64)>::new(), BTreeSet::new(), 0);
-    while begun.elapsed() < Duration::from_secs(6) {
+    while begun.elapsed() < Duration::from_secs(7) {
         if rotations.next_if(|moment| begun.elapsed() >= *moment).is_some() {
             let before = published(&edges[0]).await;
             let after =
@@ -126,28 +137,21 @@ async fn no_token_is_refused_while_keys_rotate() {
             let answer = refresh(edge, refresh_token).await.unwrap();
             *refresh_token = answer.refresh_token;
             signed_by.insert(kid(&answer.access_token));
-            // A verifier that looked as long ago as one may.
-            let claims = verifier.verify(&answer.access_token);
+            let claims = verifier.keep_up(&edges[checked % 2]).await.verify(&answer.access_token);
             let claims = claims.unwrap_or_else(|why| panic!("{why} at {:?}", begun.elapsed()));
             alive.push((answer.access_token, claims.exp));
         }
-        if verifier.fetched.elapsed() > BELIEVED {
-            verifier = Verifier::fetch(&edges[checked % 2]).await;
-            // Old tokens, and the newest keys.
-            let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap();
-            alive.retain(|(_, expires)| *expires > now + 1);
-            for (token, _) in &alive {
-                verifier.verify(token).unwrap_or_else(|why| panic!("{why} at {:?}", begun.elapsed()));
-            }
-            checked += alive.len();
+        // Old tokens, and the newest keys.
+        let newest = Verifier::fetch(&edges[checked % 2]).await;
+        let now = u64::try_from(chrono::Utc::now().timestamp()).unwrap();
+        alive.retain(|(_, expires)| *expires > now + 1);
+        for (token, _) in &alive {
+            newest.verify(token).unwrap_or_else(|why| panic!("{why} at {:?}", begun.elapsed()));
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        checked += 1;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(
-        signed_by.len() >= 3 && checked > 20,
-        "{} keys signed, {checked} tokens checked",
-        signed_by.len()
-    );
+    assert!(signed_by.len() >= 3 && checked > 10, "{} keys signed, {checked} rounds", signed_by.len());
     until("replaced keys are no longer published", async || published(&edges[1]).await.len() == 1).await;
     let (repo, call) = world.repo();
     until("nor kept", async || repo.query::<SigningKey>(&call, Query::new()).await.unwrap().items.len() == 1)

@@ -4,7 +4,7 @@ use artel_repo::{Commit, Query};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::{World, fresh_email, refusal, register, unauthenticated, with_token};
+use crate::support::{World, fresh_email, refresh, refusal, register, unauthenticated, until, with_token};
 
 fn change(display_name: &str, locale: &str, mask: &[&str]) -> UpdateMeRequest {
     let mask = FieldMask { paths: mask.iter().map(|path| (*path).to_owned()).collect() };
@@ -62,11 +62,16 @@ async fn nobody_is_somebody_without_a_good_token_and_an_account() {
     let parts: Vec<&str> = token.split('.').collect();
     let forged = format!("eyJhbGciOiJub25lIn0.{}.", parts[1]);
     assert_eq!(refusal(me(&forged).await), unauthenticated("BAD_TOKEN"));
-    crate::support::until("the token expires", async || {
+    until("the token expires", async || {
         me(&token).await.is_err_and(|status| artel_util::reason(&status).as_deref() == Some("TOKEN_EXPIRED"))
     })
     .await;
+}
 
+#[tokio::test]
+async fn a_token_outlives_its_account_and_is_worth_nothing() {
+    let world = World::start("").await;
+    let edge = world.edge().await;
     let gone = register(&edge, &fresh_email()).await;
     let user = gone.user.unwrap();
     let (repo, call) = world.repo();
@@ -76,8 +81,10 @@ async fn nobody_is_somebody_without_a_good_token_and_an_account() {
         .delete::<Credential>(&user.id)
         .delete::<User>(&user.id);
     repo.commit(&call, delete).await.unwrap();
-    // Refreshed is the clock, not the person: ask while the token is good.
-    let fresh = me(&gone.access_token).await;
-    let reason = refusal(fresh).1;
-    assert!(["USER_GONE", "TOKEN_EXPIRED"].contains(&reason.as_str()), "{reason}");
+    let me = edge.clone().get_me(with_token(&gone.access_token, GetMeRequest {})).await;
+    assert_eq!(refusal(me), unauthenticated("USER_GONE"));
+    let update = edge.clone().update_me(with_token(&gone.access_token, change("Boris", "", &[]))).await;
+    assert_eq!(refusal(update), unauthenticated("USER_GONE"));
+    let refreshed = refresh(&edge, &gone.refresh_token).await;
+    assert_eq!(refusal(refreshed), unauthenticated("REFRESH_TOKEN_UNKNOWN"));
 }

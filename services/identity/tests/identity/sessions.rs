@@ -97,7 +97,7 @@ async fn naive_refresh(repo: &Repo, call: &Call, id: &str, digest: &[u8]) -> boo
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_rivals_with_one_token_exactly_one_wins_and_a_naive_refresh_lets_more_win() {
     const RIVALS: usize = 8;
-    const ROUNDS: usize = 20;
+    const ROUNDS: usize = 10;
     let world = World::start("").await;
     let edges = [world.edge().await, edge(serve(&world.mesh).await).await];
     let email = fresh_email();

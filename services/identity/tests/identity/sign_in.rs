@@ -141,6 +141,7 @@ async fn many_guesses_at_once_learn_no_more_than_one_after_another() {
     let mut guesses: Vec<String> = (0..31).map(|n| format!("guess number {n}")).collect();
     guesses.push(PASSWORD.into());
     let answers = at_once(&edges, &email, guesses).await;
+    assert_eq!(answers[31].1, "TOO_MANY_ATTEMPTS", "even the right one learns nothing");
     let learned = answers.iter().filter(|(_, reason)| reason == "BAD_CREDENTIALS").count();
     // Both copies count together where they share a Redis; without, each counts for itself.
     let most = if std::env::var("ARTEL_TEST_REDIS").is_ok() { 5 } else { 10 };
