@@ -17,13 +17,14 @@ use crate::surface::Surface;
 #[derive(Debug, Clone)]
 pub struct BodyCheck {
     bodies: Arc<Bodies>,
+    most: u32,
 }
 
 impl BodyCheck {
-    /// A check of all JSON bodies of the surface.
+    /// A check of all JSON bodies of the surface, of at most so many bytes.
     #[must_use]
-    pub fn new(surface: &Surface) -> Self {
-        Self { bodies: Arc::new(Bodies::read(surface, annotations::pool())) }
+    pub fn new(surface: &Surface, most: u32) -> Self {
+        Self { bodies: Arc::new(Bodies::read(surface, annotations::pool())), most }
     }
 
     /// As a tonic service.
@@ -44,17 +45,21 @@ impl Authorization for BodyCheck {
             attributes.context_extensions.get(body::SUBJECT).map(String::as_str).unwrap_or_default();
         let http = attributes.request.and_then(|request| request.http).unwrap_or_default();
         let bytes = if http.raw_body.is_empty() { http.body.as_bytes() } else { &http.raw_body };
+        // Envoy's own limit is that of a buffer, which the last piece of a body may exceed.
+        if bytes.len() > self.most as usize {
+            return Ok(Response::new(refusal(413, body::too_large(self.most))));
+        }
         let problems = self.bodies.problems(subject, bytes);
         if problems.is_empty() {
             let status = Some(rpc::Status { code: Code::Ok as i32, ..Default::default() });
             return Ok(Response::new(auth::CheckResponse { status, ..Default::default() }));
         }
         metrics::counter!("gateway_bodies_refused_total").increment(1);
-        Ok(Response::new(refusal(body::answer(problems))))
+        Ok(Response::new(refusal(400, body::answer(problems))))
     }
 }
 
-fn refusal(body: String) -> auth::CheckResponse {
+fn refusal(code: i32, body: String) -> auth::CheckResponse {
     let content_type = core::HeaderValueOption {
         header: Some(core::HeaderValue {
             key: "content-type".to_owned(),
@@ -64,11 +69,8 @@ fn refusal(body: String) -> auth::CheckResponse {
         append_action: core::header_value_option::HeaderAppendAction::OverwriteIfExistsOrAdd as i32,
         ..Default::default()
     };
-    let denied = auth::DeniedHttpResponse {
-        status: Some(HttpStatus { code: 400 }),
-        headers: vec![content_type],
-        body,
-    };
+    let denied =
+        auth::DeniedHttpResponse { status: Some(HttpStatus { code }), headers: vec![content_type], body };
     auth::CheckResponse {
         status: Some(rpc::Status { code: Code::InvalidArgument as i32, ..Default::default() }),
         http_response: Some(auth::check_response::HttpResponse::DeniedResponse(denied)),

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use artel_proto::validate;
 use prost_reflect::{Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tonic::Code;
 use tonic_types::FieldViolation;
 
 use crate::surface::Surface;
@@ -90,23 +91,33 @@ impl Bodies {
 pub fn answer(violations: Vec<FieldViolation>) -> String {
     let fields: Vec<Value> = violations
         .iter()
-        .map(|violation| serde_json::json!({"field": violation.field, "description": violation.description}))
+        .map(|violation| json!({"field": violation.field, "description": violation.description}))
         .collect();
     let status = validate::invalid(violations);
-    serde_json::json!({
-        "code": status.code() as i32,
-        "message": status.message(),
-        "details": [
-            {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": "INVALID_FIELDS",
-                "domain": "artel",
-                "metadata": {},
-            },
-            {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": fields},
-        ],
-    })
-    .to_string()
+    let details = json!({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": fields});
+    json(status.code(), "INVALID_FIELDS", status.message(), Some(details))
+}
+
+/// The answer to a body of more than `most` bytes.
+#[must_use]
+pub fn too_large(most: u32) -> String {
+    json(
+        Code::ResourceExhausted,
+        "REQUEST_TOO_LARGE",
+        &format!("The request is larger than {most} bytes."),
+        None,
+    )
+}
+
+fn json(code: Code, reason: &str, message: &str, more: Option<Value>) -> String {
+    let info = json!({
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reason,
+        "domain": "artel",
+        "metadata": {},
+    });
+    let details: Vec<Value> = [info].into_iter().chain(more).collect();
+    json!({"code": code as i32, "message": message, "details": details}).to_string()
 }
 
 /// The walk over a body: where it is, and what it found.

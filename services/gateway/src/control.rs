@@ -21,6 +21,7 @@ use crate::xds::{DiscoveryServer, Snapshot};
 #[derive(Debug)]
 pub struct ControlPlane {
     surface: Surface,
+    max_body_bytes: u32,
     hosts: BTreeSet<String>,
     state: Mutex<(Catalogue, Snapshot)>,
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
@@ -34,6 +35,7 @@ impl ControlPlane {
         let hosts = surface.hosts();
         Self {
             surface,
+            max_body_bytes: config.max_body_bytes,
             hosts,
             state: Mutex::new((Catalogue::default(), snapshot)),
             snapshots: watch::Sender::new(None),
@@ -80,7 +82,7 @@ impl ControlPlane {
             .http2_keepalive_timeout(Some(Duration::from_secs(5)))
             .tcp_nodelay(true)
             .add_service(DiscoveryServer::new(self.snapshots(), stop.clone()).into_service())
-            .add_service(BodyCheck::new(&self.surface).into_service())
+            .add_service(BodyCheck::new(&self.surface, self.max_body_bytes).into_service())
             .add_service(reflection::builder(&self.surface)?.build_v1()?)
             .add_service(reflection::builder(&self.surface)?.build_v1alpha()?)
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())

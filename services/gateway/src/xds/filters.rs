@@ -127,7 +127,8 @@ fn body_check(config: &GatewayConfig) -> authz::ExtAuthz {
         services: Some(authz::ext_authz::Services::GrpcService(service)),
         failure_mode_allow: true,
         with_request_body: Some(authz::BufferSettings {
-            max_request_bytes: config.max_body_bytes,
+            // One more than may be: what is too long must be seen to be.
+            max_request_bytes: config.max_body_bytes + 1,
             allow_partial_message: false,
             pack_as_bytes: true,
         }),

@@ -74,7 +74,8 @@ fn connections(surface: &Surface, config: &GatewayConfig) -> hcm::HttpConnection
         }),
         http2_protocol_options: Some(core::Http2ProtocolOptions {
             max_concurrent_streams: number(1024),
-            initial_stream_window_size: number(1 << 20),
+            // Never as large as a body may be: a window that fills the buffer to the brim leaves both sides waiting.
+            initial_stream_window_size: number((256 << 10) - 1),
             initial_connection_window_size: number(4 << 20),
             ..Default::default()
         }),

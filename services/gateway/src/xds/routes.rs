@@ -22,6 +22,9 @@ use crate::template::{PathMatch, Template};
 /// The one route table.
 pub const NAME: &str = "edge";
 
+/// By how much Envoy's patience ends before the service's, so that it is Envoy who says so, always in the same words.
+const MARGIN_MS: u64 = 50;
+
 const REFLECTION: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
@@ -109,9 +112,12 @@ fn call(
         route::RouteAction {
             cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(method.host.clone())),
             timeout,
-            // A caller's grpc-timeout counts as far as it is the shorter one.
+            // A caller's grpc-timeout counts as far as it is the shorter one. With it, Envoy forgets the timeout above
+            // for callers that have none, so it stands here again.
             max_stream_duration: Some(route::route_action::MaxStreamDuration {
+                max_stream_duration: timeout,
                 grpc_timeout_header_max: timeout,
+                grpc_timeout_header_offset: millis(MARGIN_MS),
                 ..Default::default()
             }),
             retry_policy: Some(retries(method, config)),
@@ -119,8 +125,8 @@ fn call(
         }
     };
     // A REST call has no deadline of its own; with this the services behind it know when nobody waits any more.
-    let deadline =
-        (!method.streaming).then(|| header_if_absent("grpc-timeout", format!("{}m", config.timeout_ms)));
+    let deadline = (!method.streaming)
+        .then(|| header_if_absent("grpc-timeout", format!("{}m", config.timeout_ms + MARGIN_MS)));
     route::Route {
         r#match: Some(matched),
         action: Some(route::route::Action::Route(action)),
@@ -157,7 +163,8 @@ fn retries(method: &Method, config: &GatewayConfig) -> route::RetryPolicy {
                 &PreviousHostsPredicate {},
             ))),
         }],
-        host_selection_retry_max_attempts: 5,
+        // Of two instances the dead one is the less busy, so it is picked again and again.
+        host_selection_retry_max_attempts: 30,
         retry_back_off: Some(route::retry_policy::RetryBackOff {
             base_interval: millis(25),
             max_interval: millis(250),

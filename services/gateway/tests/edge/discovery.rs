@@ -135,7 +135,13 @@ async fn an_instance_that_dies_without_a_word_costs_no_idempotent_call() {
         reached(&stays).await;
     }
     let (calls, failed) = load.end().await;
-    assert!(failed.is_empty(), "{} of {calls} failed, the first: {}", failed.len(), failed[0]);
+    assert!(
+        failed.is_empty(),
+        "{} of {calls} failed, the first: {}\nEnvoy said: {}",
+        failed.len(),
+        failed[0],
+        edge.log()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,12 +151,21 @@ async fn a_call_under_way_is_finished_by_an_instance_that_left() {
     let leaves = Upstream::start().await;
     edge.learn("order", &[leaves.address]);
     let token = format!("Bearer {}", home.key.token());
-    let mut client = OrderServiceClient::new(edge.channel());
-    let mut request = Request::new(ListOrdersRequest { page_size: 1500, ..Default::default() });
-    request.metadata_mut().insert("authorization", token.parse().unwrap());
-    let call = tokio::spawn(async move { client.list_orders(request).await });
+    let client = OrderServiceClient::new(edge.channel());
+    let ask = |millis| {
+        let mut client = client.clone();
+        let mut request = Request::new(ListOrdersRequest { page_size: millis, ..Default::default() });
+        request.metadata_mut().insert("authorization", token.parse().unwrap());
+        async move { client.list_orders(request).await }
+    };
     let end = Instant::now() + Duration::from_secs(10);
     while leaves.calls() == 0 {
+        assert!(Instant::now() < end, "no call arrived");
+        ask(0).await.unwrap();
+    }
+    let before = leaves.calls();
+    let call = tokio::spawn(ask(1500));
+    while leaves.calls() == before {
         assert!(Instant::now() < end, "the call never arrived");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

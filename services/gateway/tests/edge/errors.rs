@@ -167,7 +167,7 @@ async fn a_deadline_holds_whoever_sets_it() {
     assert_eq!((status, code, reason.as_str()), (504, 4, "DEADLINE_EXCEEDED"));
     // The service was told how long the caller waits.
     let told = upstream.seen.metadata.lock().unwrap().get("grpc-timeout").cloned().unwrap();
-    assert_eq!(told, "700m");
+    assert_eq!(told, "750m");
 
     let mut request = Request::new(ListOrdersRequest { page_size: 5000, ..Default::default() });
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());

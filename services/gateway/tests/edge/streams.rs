@@ -39,3 +39,14 @@ async fn a_large_feed_flows_through_with_little_memory() {
     assert!(seen.pieces.load(Ordering::Relaxed) > 100, "it was gathered before it was passed on");
     assert!(most - before < 48 * 1024, "Envoy grew by {} KiB", most - before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_answer_comes_through_whole() {
+    let upstream = Upstream::start().await;
+    let edge = Edge::before(&upstream).await;
+    let answer = edge.http.get(format!("{}/api/v1/products?pageSize=190", edge.url)).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let text = answer.text().await.unwrap();
+    assert!(text.len() > 3_500_000, "{} bytes", text.len());
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["products"].as_array().unwrap().len(), 190);
+}

@@ -234,13 +234,16 @@ impl CatalogService for Mesh {
         request: Request<catalog::ListProductsRequest>,
     ) -> Result<Response<catalog::ListProductsResponse>, Status> {
         self.note(&request);
-        self.seen.products.lock().unwrap().push(request.into_inner());
+        let request = request.into_inner();
         let product = catalog::Product {
             name: "Чайник".into(),
+            description: "x".repeat(if request.page_size > 100 { 20_000 } else { 0 }),
             price: Some(Money { amount_minor: 12_900, currency: "RUB".into() }),
             ..Default::default()
         };
-        Ok(Response::new(catalog::ListProductsResponse { products: vec![product], ..Default::default() }))
+        let products = vec![product; usize::try_from(request.page_size.max(1)).unwrap()];
+        self.seen.products.lock().unwrap().push(request);
+        Ok(Response::new(catalog::ListProductsResponse { products, ..Default::default() }))
     }
 
     async fn get_product(
