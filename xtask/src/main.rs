@@ -60,6 +60,7 @@ enum Command {
     Components(commands::components::Args),
     Compose(commands::compose::Args),
     Proto(commands::proto::Args),
+    Events(commands::events::Args),
     /// Waits for its owner's end and cleans up after it (started by `up` itself)
     #[command(hide = true)]
     Guard,
@@ -90,6 +91,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Doctor(args) => commands::doctor::run(&folder, &args),
         Command::Test(args) => commands::test::run(&args),
         Command::Components(args) => commands::components::run(&State::open(&folder)?, &args),
+        Command::Events(args) => commands::events::run(&State::open(&folder)?, &args),
         Command::Proto(args) => commands::proto::run(&args),
         Command::Compose(args) => commands::compose::run(&State::open(&folder)?, &args),
         Command::Down(args) => commands::down::run(&State::existing(&folder)?, &args),

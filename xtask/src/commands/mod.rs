@@ -4,6 +4,7 @@ pub mod components;
 pub mod compose;
 pub mod doctor;
 pub mod down;
+pub mod events;
 pub mod logs;
 pub mod proto;
 pub mod status;

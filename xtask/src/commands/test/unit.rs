@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{Args, cargo, compose, heading, on_own_components, show};
+use crate::commands::events;
 use crate::install::on_path;
 use crate::{artel, components, environment};
 
@@ -23,6 +24,7 @@ pub fn run(args: &Args) -> Result<()> {
         })?;
         if let Some(binary) = binary {
             compose::configuration(&binary)?;
+            events::check(&binary)?;
             artel::configure(context)?;
             artel::start_mailbox(context, &binary)?;
         }
