@@ -2,10 +2,10 @@
 //! record has one e-mail for each change of each order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::shop::Person;
@@ -17,40 +17,25 @@ const RECOVERY: Duration = Duration::from_secs(90);
 /// What one shopper did: the numbers of the orders, and whether each was cancelled.
 type Orders = BTreeMap<String, bool>;
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn killed_processes_lose_nothing_and_double_nothing() {
     let mesh = Mesh::get();
     let editor = Person::editor(&mesh).await;
     let product = editor.product(&unique("Survivor "), 100, 1_000_000).await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut shoppers = Vec::new();
+    let stop = AtomicBool::new(false);
+    let mut people = Vec::new();
     for _ in 0..SHOPPERS {
-        let person = Person::register(&mesh, "en").await;
-        let (stop, product) = (Arc::clone(&stop), product.clone());
-        let shopping = tokio::spawn(shop(person.clone(), product, stop));
-        shoppers.push((person, shopping));
+        people.push(Person::register(&mesh, "en").await);
     }
-    for process in ["notify", "order", "persist", "rabbitmq", "notify"] {
-        let before = mesh.pid(process).unwrap_or_else(|| {
-            panic!("no process `{process}`: this test needs a process a service (`cargo xtask up --split`)")
-        });
-        mesh.kill(process);
-        eventually(&format!("{process} to be started again"), RECOVERY, async || {
-            mesh.pid(process).filter(|pid| *pid != before)
-        })
-        .await;
-        // It works again when an order goes through from end to end.
-        let probe = Person::register_when_possible(&mesh).await;
-        let number = order(&probe, &product).await;
-        eventually(&format!("an e-mail after {process} was killed"), RECOVERY, async || {
-            mentions(&mesh, &probe.email).await.get(&number).copied()
-        })
-        .await;
-    }
-    stop.store(true, Ordering::Relaxed);
+    let shopping = join_all(people.iter().map(|person| shop(person, &product, &stop)));
+    let killing = async {
+        kill_in_turn(&mesh, &product).await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    let (orders, ()) = tokio::join!(shopping, killing);
+
     let (mut changes, mut repeated) = (0, 0);
-    for (person, shopping) in shoppers {
-        let orders = shopping.await.unwrap();
+    for (person, orders) in people.iter().zip(orders) {
         let expected: BTreeMap<String, usize> =
             orders.iter().map(|(number, cancelled)| (number.clone(), 1 + usize::from(*cancelled))).collect();
         let wanted: usize = expected.values().sum();
@@ -69,22 +54,39 @@ async fn killed_processes_lose_nothing_and_double_nothing() {
     );
 }
 
-/// Orders, and cancels every third order, until told to stop. What fails is sent again with the same key.
-async fn shop(person: Person, product: String, stop: Arc<AtomicBool>) -> Orders {
-    let mut orders = Orders::new();
-    while !stop.load(Ordering::Relaxed) {
-        let number_and_id = place(&person, &product).await;
-        let cancelled = orders.len() % 3 == 2;
-        if cancelled {
-            insist(&person, &format!("/api/v1/orders/{}:cancel", number_and_id.1), &json!({})).await;
-        }
-        orders.insert(number_and_id.0, cancelled);
+/// Kills one process after the other, each when the mesh has recovered from the one before.
+async fn kill_in_turn(mesh: &Mesh, product: &str) {
+    for process in ["notify", "order", "persist", "rabbitmq", "notify"] {
+        let before = mesh.pid(process).unwrap_or_else(|| {
+            panic!("no process `{process}`: this test needs a process a service (`cargo xtask up --split`)")
+        });
+        mesh.kill(process);
+        eventually(&format!("{process} to be started again"), RECOVERY, async || {
+            mesh.pid(process).filter(|pid| *pid != before)
+        })
+        .await;
+        // It works again when an order goes through from end to end.
+        let probe = Person::register_when_possible(mesh).await;
+        let (number, _) = place(&probe, product).await;
+        eventually(&format!("an e-mail after {process} was killed"), RECOVERY, async || {
+            mentions(mesh, &probe.email).await.get(&number).copied()
+        })
+        .await;
     }
-    orders
 }
 
-async fn order(person: &Person, product: &str) -> String {
-    place(person, product).await.0
+/// Orders, and cancels every third order, until told to stop. What fails is sent again with the same key.
+async fn shop(person: &Person, product: &str, stop: &AtomicBool) -> Orders {
+    let mut orders = Orders::new();
+    while !stop.load(Ordering::Relaxed) {
+        let (number, id) = place(person, product).await;
+        let cancelled = orders.len() % 3 == 2;
+        if cancelled {
+            insist(person, &format!("/api/v1/orders/{id}:cancel"), &json!({})).await;
+        }
+        orders.insert(number, cancelled);
+    }
+    orders
 }
 
 async fn place(person: &Person, product: &str) -> (String, String) {
@@ -139,7 +141,6 @@ impl Person {
             mesh: mesh.clone(),
             token: text(&answer["accessToken"]),
             refresh_token: text(&answer["refreshToken"]),
-            id: text(&answer["user"]["id"]),
             email,
         }
     }

@@ -11,7 +11,6 @@ pub struct Person {
     pub email: String,
     pub token: String,
     pub refresh_token: String,
-    pub id: String,
 }
 
 pub const PASSWORD: &str = "correct horse battery";
@@ -27,7 +26,6 @@ impl Person {
             mesh: mesh.clone(),
             token: text(&answer["accessToken"]),
             refresh_token: text(&answer["refreshToken"]),
-            id: text(&answer["user"]["id"]),
             email,
         }
     }

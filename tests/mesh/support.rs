@@ -1,6 +1,5 @@
 //! Where the mesh is, and how a test talks to it and waits for it.
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Once, OnceLock};
@@ -105,20 +104,20 @@ impl Mesh {
         said
     }
 
-    /// What the mail server keeps for an address.
+    /// What the mail server keeps for an address, all pages of it.
     pub async fn mails(&self, address: &str) -> Vec<Value> {
         let url = format!("{}/api/messages", self.place("mailbox"));
-        let answer: Value = self
-            .http
-            .get(url)
-            .query(&[("to", address), ("pageSize", "500")])
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        answer["messages"].as_array().unwrap().clone()
+        let (mut mails, mut token) = (Vec::new(), String::new());
+        loop {
+            let request =
+                self.http.get(&url).query(&[("to", address), ("pageSize", "500"), ("pageToken", &token)]);
+            let page: Value = request.send().await.unwrap().json().await.unwrap();
+            mails.extend(page["messages"].as_array().unwrap().iter().cloned());
+            token = page["nextPageToken"].as_str().unwrap_or_default().to_owned();
+            if token.is_empty() {
+                return mails;
+            }
+        }
     }
 
     /// Channels into the mesh past Envoy, as a service of that name: for what has no door from outside.
@@ -183,21 +182,14 @@ impl Answer {
 }
 
 /// Asks again until there is an answer.
-#[track_caller]
-pub fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    patience: Duration,
-    mut ask: impl FnMut() -> F,
-) -> impl Future<Output = T> {
+pub async fn eventually<T>(what: &str, patience: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let begin = Instant::now();
-    async move {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            assert!(begin.elapsed() < patience, "waited {patience:?} for {what}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
         }
+        assert!(begin.elapsed() < patience, "waited {patience:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
