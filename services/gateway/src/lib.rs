@@ -16,6 +16,6 @@ pub use authz::BodyCheck;
 pub use catalogue::Catalogue;
 pub use config::{ConfigError, DEFAULTS, GatewayConfig};
 pub use control::{ControlError, ControlPlane};
-pub use service::build as service;
+pub use service::service;
 pub use surface::{Surface, SurfaceError};
 pub use xds::{DiscoveryServer, Resource, ResourceType, Snapshot};
