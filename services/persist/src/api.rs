@@ -53,6 +53,7 @@ impl PersistService for Api {
     async fn commit(&self, request: Request<CommitRequest>) -> Result<Response<CommitResponse>, Status> {
         let caller = Caller::try_from(Call::of(&request)?)?;
         let Persist { database, plans, committer, limits, wake, .. } = &*self.0;
+        plans.may_tell(&caller.service, request.get_ref().events.iter().map(|event| &event.r#type))?;
         let (answer, has_events) =
             committer.commit(database, plans, *limits, &caller, request.into_inner()).await?;
         if has_events {

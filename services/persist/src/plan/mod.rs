@@ -44,6 +44,8 @@ pub(crate) struct Event {
     pub(crate) name: String,
     /// The field that holds the id of what it is about.
     pub(crate) key: FieldDescriptor,
+    /// The only service that may tell it.
+    pub(crate) publisher: String,
 }
 
 /// How an entity is stored.
@@ -99,7 +101,8 @@ impl Plans {
                     .get_field_by_name(&options.key)
                     .filter(|field| field.kind() == prost_reflect::Kind::String && !field.is_list())
                     .ok_or_else(problem)?;
-                events.insert(message.full_name().to_owned(), Event { name: options.name, key });
+                let publisher = annotations::publisher(&message).to_owned();
+                events.insert(message.full_name().to_owned(), Event { name: options.name, key, publisher });
             }
         }
         let plans = Self { entities, events };
@@ -118,6 +121,18 @@ impl Plans {
     /// What is known of an event.
     pub(crate) fn event(&self, name: &str) -> Option<&Event> {
         self.events.get(name)
+    }
+
+    /// PERMISSION_DENIED where one of these events is another service's to tell: who hears `order.placed` may rely on
+    /// `order` having placed it.
+    pub(crate) fn may_tell(&self, service: &str, types: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), Error> {
+        for name in types {
+            let name = name.as_ref();
+            let Some(event) = self.events.get(name).filter(|event| event.publisher != service) else { continue };
+            let message = format!("`{}` is told by `{}` and by nobody else, not by `{service}`", event.name, event.publisher);
+            return Err(Error::new(Code::PermissionDenied, "FOREIGN_EVENT", message).with("event", &event.name));
+        }
+        Ok(())
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Entity>> {
@@ -251,5 +266,14 @@ pub(crate) mod tests {
         assert_eq!(error.reason(), "FIELD_NOT_QUERYABLE");
         let allowed = error.get("allowed").unwrap();
         assert!(allowed.contains("price.amount_minor") && !allowed.contains("description"), "{allowed}");
+    }
+    #[test]
+    fn an_event_is_its_own_services_to_tell() {
+        let plans = plans();
+        let placed = ["artel.order.v1.OrderPlaced"];
+        assert!(plans.may_tell("order", placed).is_ok() && plans.may_tell("notify", [""; 0]).is_ok());
+        let error = plans.may_tell("notify", placed).unwrap_err();
+        assert_eq!((error.code(), error.reason()), (Code::PermissionDenied, "FOREIGN_EVENT"));
+        assert!(plans.may_tell("", placed).is_err());
     }
 }
