@@ -4,10 +4,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use artel_proto::annotations;
 use uuid::Uuid;
 
 use crate::database::{Database, Scope};
 use crate::failure::Failure;
+use crate::persist::Settings;
 use crate::plan::Plans;
 use crate::schema;
 use crate::sql::{DriverRow, Statement, with_column};
@@ -41,6 +43,17 @@ pub(crate) async fn start(database: &Database, system: &Database, plans: &Plans)
         bail!("the role of persist.system_url does not see all workspaces: it needs BYPASSRLS");
     }
     Ok(())
+}
+
+/// What separates the database from the entities, as the SQL of a migration; empty where nothing does.
+///
+/// # Errors
+/// Where the database cannot be reached.
+pub async fn missing_migration(settings: &Settings) -> anyhow::Result<String> {
+    let plans = Plans::of(annotations::pool())?;
+    let database = Database::new(&settings.database_url, 1, Duration::from_millis(settings.pool_wait_ms))?;
+    let actual = schema::read(&database).await.map_err(plainly)?;
+    Ok(schema::migration(&schema::expected(&plans), &actual))
 }
 
 async fn wait(database: &Database) -> anyhow::Result<()> {

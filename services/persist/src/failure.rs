@@ -18,10 +18,10 @@ pub(crate) enum Failure {
     Timeout,
     /// A condition of a commit did not hold.
     Condition(Condition),
-    /// A unique value is taken. The index, and PostgreSQL's own words on which.
+    /// A unique value is taken.
     Unique { index: String },
     /// A reference points nowhere, or something points to what was deleted.
-    Reference { constraint: String, table: String, detail: String },
+    Reference { constraint: String, table: String },
     /// A value that a column cannot hold.
     Refused(String),
     /// Ours.
@@ -57,7 +57,6 @@ impl From<Diesel> for Failure {
             DatabaseErrorKind::ForeignKeyViolation => Self::Reference {
                 constraint: constraint(),
                 table: information.table_name().unwrap_or_default().to_owned(),
-                detail: information.details().unwrap_or_default().to_owned(),
             },
             DatabaseErrorKind::NotNullViolation | DatabaseErrorKind::CheckViolation => {
                 Self::Refused(information.message().to_owned())

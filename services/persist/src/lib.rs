@@ -30,6 +30,7 @@ use crate::persist::Persist;
 use crate::relay::Relay;
 use crate::sweep::sweep;
 
+pub use check::missing_migration;
 pub use migrate::{MigrateError, migrate};
 pub use persist::{DEFAULTS, Settings};
 pub use plan::PlanError;

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::plan::Plans;
 
 /// The documented defaults of the section `[persist]`.
-pub(crate) const DEFAULTS: &str = include_str!("../config.toml");
+pub const DEFAULTS: &str = include_str!("../config.toml");
 
 /// The section `[persist]`; `config.toml` says what each key means.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,6 +36,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Connects elsewhere: tests put a proxy in between.
+    pub fn set_database_url(&mut self, url: Secret) {
+        self.database_url = url;
+    }
+
     /// The URL of the role that owns the schema.
     #[must_use]
     pub fn migration_url(&self) -> &Secret {

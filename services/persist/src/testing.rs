@@ -87,6 +87,15 @@ impl TestDatabase {
         connect(&self.with("", &[])).await
     }
 
+    /// What separates the database from the entities, as SQL; empty where nothing does.
+    ///
+    /// # Errors
+    /// Where the server refuses.
+    pub async fn missing_migration(&self) -> anyhow::Result<String> {
+        let settings = self.settings()?;
+        crate::missing_migration(&settings).await
+    }
+
     /// The host and port of the server.
     #[must_use]
     pub fn address(&self) -> String {

@@ -15,6 +15,7 @@ use rand::RngExt as _;
 
 use self::batch::{Batch, What};
 use self::recall::Record;
+use self::refusal::Place;
 use self::statements::{Step, Texts, statements};
 use crate::caller::Caller;
 use crate::database::{Database, Failed, Scope};
@@ -97,7 +98,8 @@ impl Committer {
                 Failure::Away(cause) => wait_for_database(&mut lost, cause).await?,
                 failure => {
                     let (step, _) = &steps[statement.min(steps.len() - 1)];
-                    return Err(refusal::error(plans, &batch, step, failure));
+                    let at = Place { database, scope, plans, batch: &batch, step };
+                    return Err(refusal::error(at, failure).await);
                 }
             }
         }

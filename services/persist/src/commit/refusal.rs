@@ -1,18 +1,35 @@
 //! Why a batch was not committed, in words of the batch: which mutation, which condition, what the value was.
 
+use std::collections::HashSet;
+
 use artel_util::Error;
 use tonic::Code;
+use uuid::Uuid;
 
-use super::batch::{Batch, Change};
+use super::batch::{Batch, Change, What};
 use super::statements::Step;
+use crate::database::{Database, Scope};
 use crate::failure::{Condition, Failure};
 use crate::plan::{Entity, Plans, WORKSPACE};
+use crate::sql::{Statement, with_column};
+use crate::value::{Array, Kind};
 
-pub(super) fn error(plans: &Plans, batch: &Batch, step: &Step, failure: Failure) -> Error {
+/// Where a batch failed.
+pub(super) struct Place<'a> {
+    pub(super) database: &'a Database,
+    pub(super) scope: Scope,
+    pub(super) plans: &'a Plans,
+    pub(super) batch: &'a Batch,
+    pub(super) step: &'a Step,
+}
+
+pub(super) async fn error(at: Place<'_>, failure: Failure) -> Error {
     match failure {
-        Failure::Condition(condition) => by_condition(batch, &condition),
-        Failure::Unique { index } => unique(batch, step, &index),
-        Failure::Reference { constraint, table, detail } => reference(plans, batch, &constraint, &table, &detail),
+        Failure::Condition(condition) => by_condition(at.batch, &condition),
+        Failure::Unique { index } => unique(at.batch, at.step, &index),
+        Failure::Reference { constraint, table } => {
+            reference(&at, &constraint, &table).await.unwrap_or_else(Error::from)
+        }
         failure => failure.into(),
     }
 }
@@ -77,64 +94,86 @@ fn unique_fields(entity: &Entity, name: &str) -> Vec<String> {
     columns.into_iter().map(|column| entity.columns[column].path.clone()).collect()
 }
 
-/// A reference that points nowhere, or a row that others still point to. The violation tells the constraint; which
-/// mutation caused it is told by the value in PostgreSQL's detail, where it can be found there.
-fn reference(plans: &Plans, batch: &Batch, constraint: &str, table: &str, detail: &str) -> Error {
-    let found = plans.all().find_map(|entity| {
+/// A reference that points nowhere, or a row that others still point to. PostgreSQL tells the constraint alone (values
+/// are kept back where row-level security is on), so the mutation is looked for.
+async fn reference(at: &Place<'_>, constraint: &str, table: &str) -> Result<Error, Failure> {
+    let found = at.plans.all().filter(|entity| entity.table == table).find_map(|entity| {
         let reference = entity.references.iter().find(|reference| reference.name(entity) == constraint);
-        reference.filter(|_| entity.table == table).map(|reference| (entity, reference))
+        reference.map(|reference| (entity, reference))
     });
     let Some((entity, reference)) = found else {
-        let failure = Failure::Reference {
-            constraint: constraint.to_owned(),
-            table: table.to_owned(),
-            detail: detail.to_owned(),
+        return Err(Failure::Reference { constraint: constraint.to_owned(), table: table.to_owned() });
+    };
+    let target = at.plans.target(reference);
+    let path = &entity.columns[reference.column].path;
+    let changes = || at.batch.changes.iter().enumerate();
+
+    let pointing: Vec<(usize, Uuid)> = changes()
+        .filter(|(_, change)| change.entity.name == entity.name)
+        .filter_map(|(index, change)| Some((index, points_to(change, reference.column)?)))
+        .collect();
+    let there = existing(at, target, target.key, pointing.iter().map(|(_, id)| *id)).await?;
+    let made = |id: Uuid| {
+        changes().any(|(_, change)| {
+            change.id == id
+                && change.entity.name == target.name
+                && matches!(change.what, What::Insert(_) | What::Upsert(_))
+        })
+    };
+    let (index, value, text) =
+        if let Some((index, id)) = pointing.into_iter().find(|(_, id)| !there.contains(id) && !made(*id)) {
+            let text = format!("`{path}` is {id}, and there is no such {}", target.name);
+            (Some(index), Some(id), text)
+        } else {
+            let deleted: Vec<(usize, Uuid)> = changes()
+                .filter(|(_, change)| change.entity.name == target.name && matches!(change.what, What::Delete))
+                .map(|(index, change)| (index, change.id))
+                .collect();
+            let held = existing(at, entity, reference.column, deleted.iter().map(|(_, id)| *id)).await?;
+            let found = deleted.into_iter().find(|(_, id)| held.contains(id));
+            let text = format!("{} points to it by `{path}`", entity.name);
+            (found.map(|(index, _)| index), found.map(|(_, id)| id), text)
         };
-        return failure.into();
-    };
-    let column = &entity.columns[reference.column];
-    let value = detail
-        .split_once(")=(")
-        .and_then(|(_, rest)| rest.split_once(')'))
-        .and_then(|(values, _)| values.rsplit(", ").next())
-        .unwrap_or_default();
-    let deleted = batch.changes.iter().position(|change| {
-        change.entity.name == reference.entity
-            && matches!(change.what, super::What::Delete)
-            && change.id.to_string() == value
-    });
-    let pointing = || batch.changes.iter().position(|change| change.entity.name == entity.name && points(change, reference.column, value));
-    let (index, text) = match deleted {
-        Some(index) => (Some(index), format!("{} still points to it by `{}`", entity.name, column.path)),
-        None => {
-            let what = format!("`{}` of {} is {value}, and there is no such {}", column.path, entity.name, reference.entity);
-            (pointing(), what)
-        }
-    };
     let mut error = Error::precondition("PRECONDITION_FAILED", text)
-        .with("entity", index.map_or(&entity.name, |index| &batch.changes[index].entity.name))
+        .with("entity", index.map_or(&entity.name, |index| &at.batch.changes[index].entity.name))
         .with("condition", "reference")
-        .with("field", &column.path)
-        .with("references", &reference.entity)
-        .with("actual", value);
+        .with("field", path)
+        .with("references", &target.name)
+        .with("actual", value.map(|id| id.to_string()).unwrap_or_default());
     if let Some(index) = index {
-        error = error.with("mutation", index).with("id", batch.changes[index].id);
+        error = error.with("mutation", index).with("id", at.batch.changes[index].id);
     }
-    debug_assert_ne!(column.name, WORKSPACE);
-    error
+    Ok(error)
 }
 
-fn points(change: &Change, column: usize, value: &str) -> bool {
-    use super::What;
+/// Which of the ids stand in the column of some row.
+async fn existing(
+    at: &Place<'_>,
+    entity: &Entity,
+    column: usize,
+    ids: impl Iterator<Item = Uuid>,
+) -> Result<HashSet<Uuid>, Failure> {
+    let mut array = Array::new(Kind::Uuid);
+    ids.for_each(|id| array.push(Some(id.as_bytes())));
+    let name = entity.columns[column].of("t");
+    let workspace = if entity.scoped { format!("t.{WORKSPACE} = $1 AND ") } else { String::new() };
+    let text = format!("SELECT DISTINCT {name} FROM {} t WHERE {workspace}{name} = ANY($2)", entity.table);
+    let mut statement =
+        Statement::fixed(text).bind(Kind::Uuid, Some(at.scope.workspace.as_bytes().to_vec()));
+    statement.push_array(array);
+    let rows = at.database.read(at.scope, vec![statement]).await?;
+    let id = |row| with_column(row, 0, |cell| cell.and_then(|cell| Uuid::from_slice(cell).ok()));
+    Ok(rows.iter().flatten().filter_map(id).collect())
+}
+
+fn points_to(change: &Change, column: usize) -> Option<Uuid> {
     if column == change.entity.key {
-        return change.id.to_string() == value;
+        return matches!(change.what, What::Insert(_) | What::Upsert(_)).then_some(change.id);
     }
     let cell = match &change.what {
         What::Insert(cells) | What::Upsert(cells) => cells[column].as_deref(),
-        What::Update(cells) => {
-            cells.iter().find(|(other, _)| *other == column).and_then(|(_, cell)| cell.as_deref())
-        }
+        What::Update(cells) => cells.iter().find(|(other, _)| *other == column)?.1.as_deref(),
         _ => None,
     };
-    cell.and_then(|bytes| uuid::Uuid::from_slice(bytes).ok()).is_some_and(|id| id.to_string() == value)
+    Uuid::from_slice(cell?).ok()
 }

@@ -23,18 +23,22 @@ const ADVANCE: &str = "UPDATE relay SET txid = $1, position = $2, time = now() W
 const MARK: &str = "UPDATE outbox SET unroutable = true WHERE txid BETWEEN $1 AND $2 AND id = ANY($3)";
 
 /// In a cluster that was restored from a dump transactions count from the beginning again, so those of the dump seem to
-/// lie in the future. What was published goes to the very beginning, what was not right behind it.
+/// lie in the future. What was published goes to the very beginning, what was not right behind it. What was committed
+/// since, which has greater positions than anything in the dump, stays as it is.
 const RESTORED: &str = "WITH future AS MATERIALIZED (
     SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS txid
-), cursor AS MATERIALIZED (
-    SELECT r.txid, r.position FROM relay r
-    WHERE r.name = 'outbox' AND (r.txid >= (SELECT txid FROM future)
-        OR EXISTS (SELECT FROM outbox o WHERE o.txid >= (SELECT txid FROM future)))
+), dump AS MATERIALIZED (
+    SELECT r.txid, r.position, greatest(
+        (SELECT max(o.position) FROM outbox o WHERE o.txid >= f.txid),
+        CASE WHEN r.txid >= f.txid THEN r.position END
+    ) AS last
+    FROM relay r, future f WHERE r.name = 'outbox'
 ), moved AS (
-    UPDATE outbox o SET txid = CASE WHEN (o.txid, o.position) > (c.txid, c.position) THEN 1 ELSE 0 END
-    FROM cursor c
+    UPDATE outbox o SET txid = CASE WHEN (o.txid, o.position) > (d.txid, d.position) THEN 1 ELSE 0 END
+    FROM dump d WHERE o.position <= d.last
 )
-UPDATE relay r SET txid = 0, position = 9223372036854775807 FROM cursor c WHERE r.name = 'outbox'";
+UPDATE relay r SET txid = 0, position = 9223372036854775807
+FROM dump d WHERE r.name = 'outbox' AND d.last IS NOT NULL";
 
 /// How far the relay is: a place in the order of commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -153,3 +153,15 @@ pub fn order(number: &str) -> Order {
         ..Order::default()
     }
 }
+
+/// A broker that never answers.
+pub struct Nowhere;
+
+impl artel_persist::Broker for Nowhere {
+    async fn publish(
+        &self,
+        _: &[artel_queue::Outgoing],
+    ) -> Result<Vec<artel_queue::Outcome>, artel_queue::Unfinished> {
+        std::future::pending().await
+    }
+}

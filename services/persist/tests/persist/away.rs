@@ -1,0 +1,220 @@
+//! PostgreSQL away, slow, or lost in the middle of a commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use artel_client::Call;
+use artel_config::Secret;
+use artel_handle::Service;
+use artel_handle::testing::direct;
+use artel_persist::testing::{TestDatabase, relaying};
+use artel_proto::catalog::Product;
+use artel_proto::order::OrderPlaced;
+use artel_proto::persist::{CommitRequest, GetRequest};
+use artel_util::new_id;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tonic::Code;
+
+use crate::support::*;
+
+/// A wire between persist and PostgreSQL that can be cut.
+#[derive(Clone, Default)]
+struct Wire {
+    /// Nothing gets through, new connections neither.
+    cut: Arc<AtomicBool>,
+    /// Cuts the next connection whose answer to COMMIT comes by, and lets that answer go.
+    cut_at_commit: Arc<AtomicBool>,
+}
+
+impl Wire {
+    async fn to(address: String) -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap().to_string();
+        let wire = Self::default();
+        let accepting = wire.clone();
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                if accepting.cut.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let far = TcpStream::connect(&address).await.unwrap();
+                tokio::spawn(accepting.clone().carry(near, far));
+            }
+        });
+        (wire, own)
+    }
+
+    async fn carry(self, near: TcpStream, far: TcpStream) {
+        let (mut from_near, mut to_near) = near.into_split();
+        let (mut from_far, mut to_far) = far.into_split();
+        let up = async {
+            let mut buffer = vec![0; 65_536];
+            while let Ok(count @ 1..) = from_near.read(&mut buffer).await {
+                if self.cut.load(Ordering::SeqCst) || to_far.write_all(&buffer[..count]).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let down = async {
+            let mut buffer = vec![0; 65_536];
+            while let Ok(count @ 1..) = from_far.read(&mut buffer).await {
+                // The tag of a COMMIT that was done: by now it is on the disk.
+                let committed = buffer[..count].windows(7).any(|window| window == b"COMMIT\0");
+                if committed && self.cut_at_commit.swap(false, Ordering::SeqCst) {
+                    break;
+                }
+                if self.cut.load(Ordering::SeqCst) || to_near.write_all(&buffer[..count]).await.is_err() {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = up => {}
+            () = down => {}
+        }
+    }
+}
+
+async fn wired() -> (TestDatabase, Wire, Service) {
+    let database = TestDatabase::create().await.unwrap();
+    let (wire, address) = Wire::to(database.address()).await;
+    let mut settings = database.settings().unwrap();
+    settings.set_database_url(Secret::new(database.url_at(&address, "artel")));
+    let (service, _) = relaying(&settings, Nowhere).await.unwrap();
+    (database, wire, service)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_connection_dies_after_it_was_sent_is_resolved() {
+    let (_database, wire, service) = wired().await;
+    let client = client(&service, WORKSPACE);
+    let product = product("Чай", 100);
+    client.commit(vec![insert(&product)]).await.unwrap();
+    for (round, keyed) in [true, false, true, false].into_iter().enumerate() {
+        let event = OrderPlaced { order_id: "k".into(), ..OrderPlaced::default() };
+        let request = CommitRequest {
+            mutations: vec![
+                insert(&order(&format!("A-{round}"))),
+                adjust::<Product>(&product.id, "stock", -1, Some(0)),
+            ],
+            events: vec![happened(&event)],
+            idempotency: if keyed { once(&format!("k{round}"), b"d", b"answer") } else { None },
+        };
+        wire.cut_at_commit.store(true, Ordering::SeqCst);
+        let answer = client.send(request.clone()).await.unwrap();
+        assert!(!wire.cut_at_commit.load(Ordering::SeqCst), "the connection was not cut");
+        // As if nothing had happened: this was the commit that counted.
+        let version = i64::try_from(round).unwrap() + 2;
+        assert_eq!(answer.results.iter().map(|result| result.version).collect::<Vec<_>>(), [1, version]);
+        assert!(!answer.replayed && answer.event_ids.len() == 1 && answer.position > 0);
+        let read: Product = client.get(&product.id).await.unwrap();
+        assert_eq!((read.stock, read.version), (100 - i32::try_from(round).unwrap() - 1, version));
+        if keyed {
+            assert!(client.send(request).await.unwrap().replayed);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_postgresql_is_away_callers_are_told_at_once_and_then_it_goes_on() {
+    let (_database, wire, service) = wired().await;
+    let client = client(&service, WORKSPACE);
+    let product = product("Чай", 100);
+    client.commit(vec![insert(&product)]).await.unwrap();
+    wire.cut.store(true, Ordering::SeqCst);
+    let get = GetRequest { entity: "artel.catalog.v1.Product".into(), ids: vec![product.id.clone()] };
+    // The first may still have to find out.
+    assert_eq!(client.grpc.clone().get(get.clone()).await.unwrap_err().code(), Code::Unavailable);
+    let started = Instant::now();
+    for _ in 0..100 {
+        let error = answer(client.grpc.clone().get(get.clone()).await).unwrap_err();
+        assert_eq!((error.code(), error.reason()), (Code::Unavailable, "DATABASE_AWAY"));
+        let error = client.commit(vec![adjust::<Product>(&product.id, "stock", -1, None)]).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+    }
+    assert!(started.elapsed() < Duration::from_secs(2), "callers waited {:?}", started.elapsed());
+    wire.cut.store(false, Ordering::SeqCst);
+    for _ in 0..200 {
+        if client.grpc.clone().get(get.clone()).await.is_ok() {
+            assert_eq!(client.get::<Product>(&product.id).await.unwrap().stock, 100);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not recover");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_ending_its_sessions_costs_no_call() {
+    let bench = Bench::new().await;
+    let client = bench.client();
+    let product = product("Чай", 100);
+    client.commit(vec![insert(&product)]).await.unwrap();
+    let superuser = bench.database.superuser().await.unwrap();
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    for round in 1..=5 {
+        superuser.execute(end, &[]).await.unwrap();
+        client.commit(vec![adjust::<Product>(&product.id, "stock", -1, None)]).await.unwrap();
+        superuser.execute(end, &[]).await.unwrap();
+        assert_eq!(client.get::<Product>(&product.id).await.unwrap().stock, 100 - round);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_callers_deadline_bounds_the_statement() {
+    let bench = Bench::new().await;
+    let client = bench.client();
+    let product = product("Чай", 100);
+    client.commit(vec![insert(&product)]).await.unwrap();
+    let mut superuser = bench.database.superuser().await.unwrap();
+    let blocking = superuser.transaction().await.unwrap();
+    blocking.execute("SELECT 1 FROM products FOR UPDATE", &[]).await.unwrap();
+    let mut call = Call::by_service("order", WORKSPACE);
+    call.deadline = Some(Instant::now() + Duration::from_millis(300));
+    let mut hurried =
+        artel_proto::persist::persist_service_client::PersistServiceClient::new(direct(&bench.service, call.clone()));
+    let take = || CommitRequest {
+        mutations: vec![adjust::<Product>(&product.id, "stock", -1, None)],
+        ..CommitRequest::default()
+    };
+    let started = Instant::now();
+    let error = answer(hurried.commit(take()).await).unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+    assert!(started.elapsed() < Duration::from_secs(2));
+    // Its time is up: nothing is begun any more.
+    assert_eq!(answer(hurried.commit(take()).await).unwrap_err().code(), Code::DeadlineExceeded);
+    blocking.rollback().await.unwrap();
+    assert_eq!(client.get::<Product>(&product.id).await.unwrap().stock, 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_away_leaves_no_transaction_behind() {
+    let bench = Bench::new().await;
+    let client = bench.client();
+    let product = product("Чай", 1_000);
+    client.commit(vec![insert(&product)]).await.unwrap();
+    for round in 0..50_u64 {
+        let (client, take) = (client.clone(), adjust::<Product>(&product.id, "stock", -1, None));
+        let task = tokio::spawn(async move { client.commit(vec![take, insert(&order(&new_id()))]).await });
+        tokio::time::sleep(Duration::from_micros(round * 37)).await;
+        task.abort();
+        let _ = task.await;
+    }
+    let superuser = bench.database.superuser().await.unwrap();
+    let open = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    for _ in 0..100 {
+        if superuser.query_one(open, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            // Each was done whole or not at all.
+            let sold = 1_000 - client.get::<Product>(&product.id).await.unwrap().stock;
+            let orders: i64 = superuser.query_one("SELECT count(*) FROM orders", &[]).await.unwrap().get(0);
+            assert_eq!(i64::from(sold), orders);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("transactions were left open");
+}
