@@ -16,6 +16,9 @@ mod rows;
 mod smtp;
 mod templates;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use artel_handle::{Host, Service};

@@ -152,4 +152,4 @@ fn outcome(status: EmailStatus) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -288,7 +288,7 @@ async fn a_mail_server_that_cannot_now_is_asked_again_and_one_that_never_will_is
 }
 
 /// A real mailbox, and what it shows.
-struct Post {
+pub(crate) struct Post {
     smtp: SocketAddr,
     http: SocketAddr,
     client: reqwest::Client,
@@ -297,7 +297,7 @@ struct Post {
 }
 
 impl Post {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         // Another test may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
@@ -310,7 +310,7 @@ impl Post {
         Self { smtp, http, client: reqwest::Client::new(), _folder: folder, serving }
     }
 
-    fn mailer(&self) -> Arc<Smtp> {
+    pub(crate) fn mailer(&self) -> Arc<Smtp> {
         let text = format!("[notify]\nsmtp = \"smtp://{}\"", self.smtp);
         Arc::new(Smtp::new(&settings(&text).unwrap()).unwrap())
     }
@@ -321,7 +321,11 @@ impl Post {
     }
 
     async fn messages(&self) -> Vec<Value> {
-        let url = format!("http://{}/api/messages?to=reader@example.com", self.http);
+        self.messages_to("reader@example.com").await
+    }
+
+    pub(crate) async fn messages_to(&self, address: &str) -> Vec<Value> {
+        let url = format!("http://{}/api/messages?to={address}", self.http);
         let answer: Value = self.client.get(url).send().await.unwrap().json().await.unwrap();
         answer["messages"].as_array().unwrap().clone()
     }

@@ -1,0 +1,106 @@
+use artel_client::{Call, CallKey, Channel, Channels, User};
+use artel_config::Config;
+use artel_handle::{CancellationToken, Delivery, Host, Service, testing};
+use artel_persist::testing::TestDatabase;
+use artel_proto::Entity;
+use artel_proto::identity;
+use artel_proto::notify::notify_service_client::NotifyServiceClient;
+use artel_proto::notify::notify_service_server::NotifyServiceServer;
+use artel_proto::order::OrderPlaced;
+use artel_queue::{Outcome, Outgoing, Unfinished};
+use artel_repo::{Commit, Query, Repo};
+use artel_util::new_id;
+use tokio::sync::mpsc;
+
+use crate::api::Notifications;
+use crate::listen::Teller;
+use crate::templates::tests::{order, person, voice};
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// `notify` over persist, and a workspace.
+pub struct World {
+    pub client: NotifyServiceClient<Channel>,
+    pub repo: Repo,
+    pub teller: Teller,
+    /// What persist announced.
+    pub announced: mpsc::UnboundedReceiver<Outgoing>,
+    workspace: String,
+    _database: TestDatabase,
+}
+
+/// A broker that hands everything to the test.
+struct Heard(mpsc::UnboundedSender<Outgoing>);
+
+impl artel_persist::Broker for Heard {
+    async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        for event in batch {
+            let _ = self.0.send(event.clone());
+        }
+        Ok(vec![Outcome::Confirmed; batch.len()])
+    }
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let database = TestDatabase::create().await.unwrap();
+        let config = Config::parse(&format!("[mesh]\nmesh_key = \"{KEY}\"")).unwrap();
+        let host = Host::new(config, CancellationToken::new()).unwrap();
+        let key = CallKey::new(KEY).unwrap();
+        let (heard, announced) = mpsc::unbounded_channel();
+        let (persist, _) = database.relaying(Heard(heard)).await.unwrap();
+        let persist = testing::listen(persist, &host).await.unwrap();
+        let repo = Repo::new(Channels::fixed("notify", key.clone(), [("persist", persist)]).to("persist"));
+        let notify = Service::new("notify").grpc(NotifyServiceServer::new(Notifications::new(repo.clone())));
+        let notify = testing::listen(notify, &host).await.unwrap();
+        let channel = Channels::fixed("test", key, [("notify", notify)]).to("notify");
+        Self {
+            client: NotifyServiceClient::new(channel),
+            teller: Teller::new(repo.clone(), voice()),
+            repo,
+            announced,
+            workspace: new_id(),
+            _database: database,
+        }
+    }
+
+    /// The service's own call.
+    pub fn call(&self) -> Call {
+        Call::by_service("notify", &self.workspace)
+    }
+
+    /// A call for a person.
+    pub fn call_of(&self, user_id: &str) -> Call {
+        let user = User { id: user_id.to_owned(), roles: Vec::new(), locale: String::new() };
+        Call { user: Some(user), ..Call::by_service("gateway", &self.workspace) }
+    }
+
+    /// Somebody who reads Kazakh.
+    pub async fn person(&self) -> identity::User {
+        let id = new_id();
+        let person = identity::User { email: format!("{id}@example.com"), id, ..person() };
+        self.repo.commit(&self.call(), Commit::new().insert(&person)).await.unwrap();
+        person
+    }
+
+    /// The news that a person's order was placed, as it arrives.
+    pub fn placed(&self, user_id: &str) -> (Delivery, OrderPlaced) {
+        let order = artel_proto::order::Order { id: new_id(), user_id: user_id.to_owned(), ..order() };
+        let event =
+            OrderPlaced { order_id: order.id.clone(), user_id: user_id.to_owned(), order: Some(order) };
+        let delivery = Delivery {
+            call: self.call(),
+            event_id: new_id(),
+            event: "order.placed".to_owned(),
+            attempt: 1,
+            time: chrono::Utc::now(),
+        };
+        (delivery, event)
+    }
+
+    /// Everything of a kind that a person has.
+    pub async fn all<T: Entity>(&self, user_id: &str) -> Vec<T> {
+        self.repo.query::<T>(&self.call(), Query::new().equal("user_id", user_id)).await.unwrap().items
+    }
+}
