@@ -1,6 +1,17 @@
 //! The import of a feed: its pieces go to a reader on a thread of its own, what the reader makes of them comes back in
 //! batches, and a few batches are under way to storage at a time. Each step waits for the next, so that a feed of any
 //! size takes the memory of a handful of pieces and batches.
+//!
+//! Decisions where feeds are silent:
+//! * an offer is known again by its shop and its id; the shop is the feed's name, else its company, else its address;
+//! * what a feed says of a product is written when the feed says something else than the last time, over what editors
+//!   changed meanwhile; what it says again leaves their changes alone;
+//! * stock is set when the feed's count changes, so that what was sold since stays sold; an offer that is available
+//!   without a count has `assumed_stock`, one that is not available has none;
+//! * a product that an editor took out of the catalogue stays out, and counts as unchanged;
+//! * products that a feed leaves out stay as they are: half a feed must not empty a shop;
+//! * weight, size, terms of sale and country of origin have no place in a product and are passed over;
+//! * single products tell no events, the end of the import does.
 
 mod batch;
 mod reader;
@@ -25,7 +36,7 @@ use crate::import::reader::{Limits, Piece};
 use crate::import::tally::Tally;
 
 /// Pieces of the file that wait for the reader; at most 1 MiB each.
-const WAITING_PIECES: usize = 2;
+const WAITING_PIECES: usize = 1;
 
 /// Reads a feed to its end.
 pub(crate) async fn import(
@@ -42,22 +53,23 @@ pub(crate) async fn import(
     };
     let reader = tokio::task::spawn_blocking(move || reader::read(pieces, &read, &limits));
     let mut tally = Tally::default();
-    let (broken, done) = {
+    let (broken, stored) = {
         let (forward, store) = (pin!(forward(stream, file)), store(catalog, call, batches, &mut tally));
         let mut store = pin!(store);
         tokio::select! {
             // Where storing fails, the rest of the file is not waited for.
-            done = &mut store => (None, done),
+            stored = &mut store => (None, stored),
             broken = forward => (broken, store.await),
         }
     };
     reader.await.map_err(Error::internal)?;
-    match (broken, done) {
+    let import = match (broken, stored) {
         // Why the file broke off, rather than that it did.
-        (Some(status), Err(_)) => Err(tally.on(status.into())),
-        (_, Err(error)) => Err(tally.on(error)),
-        (_, Ok(())) => Ok(tally.into_response()),
-    }
+        (Some(status), Err(_)) => return Err(tally.on(status.into())),
+        (_, stored) => stored.map_err(|error| tally.on(error))?,
+    };
+    tell(catalog, call, &import, &tally).await?;
+    Ok(tally.into_response())
 }
 
 /// Hands the pieces of the file to the reader; the status it ended with, if it broke off.
@@ -82,59 +94,47 @@ async fn forward(
     }
 }
 
-/// Stores what the reader makes of the feed, and tells of its end.
+/// Stores what the reader makes of the feed.
 async fn store(
     catalog: &Catalog,
     call: &Call,
     mut batches: mpsc::Receiver<Piece>,
     tally: &mut Tally,
-) -> Result<(), Error> {
+) -> Result<Arc<Import>, Error> {
+    let most = catalog.settings.import_concurrency;
     let mut import = Arc::new(Import::new(catalog.repo.clone(), call.clone(), new_id()));
     let mut running = FuturesUnordered::new();
-    let mut batch_number = 0_u32;
-    let mut failed = None;
+    let (mut number, mut ended, mut failed) = (0_u32, false, None);
     loop {
         tokio::select! {
-            Some(done) = running.next(), if !running.is_empty() => match done {
+            Some(done) = running.next() => match done {
                 Ok(outcome) => tally.add(outcome),
                 // What is under way is waited for, so that the tally says what was stored.
                 Err(error) => failed = Some(failed.unwrap_or(error)),
             },
-            piece = batches.recv(), if failed.is_none() && running.len() < catalog.settings.import_concurrency => {
-                match piece {
-                    Some(Piece::Shop(shop)) => import = Arc::new(import.of_shop(shop)),
-                    Some(Piece::Categories(categories)) => {
-                        if let Err(error) = import.categories(categories).await {
-                            failed = Some(error);
-                        }
-                        catalog.categories.forget(call).await;
-                    }
-                    Some(Piece::Offers(batch)) => {
-                        tally.reject(batch.rejected);
-                        batch_number += 1;
-                        let (import, number) = (Arc::clone(&import), batch_number);
-                        running.push(async move { import.offers(&batch.drafts, number).await });
-                    }
-                    Some(Piece::Failed(error)) => failed = Some(refusal(&error)),
-                    None if running.is_empty() => break,
-                    // The reader has ended: nothing comes any more, and what is under way still ends.
-                    None => {
-                        while let Some(done) = running.next().await {
-                            match done {
-                                Ok(outcome) => tally.add(outcome),
-                                Err(error) => failed = Some(failed.unwrap_or(error)),
-                            }
-                        }
-                        break;
-                    }
+            piece = batches.recv(), if !ended && failed.is_none() && running.len() < most => match piece {
+                Some(Piece::Shop(shop)) => import = Arc::new(import.of_shop(shop)),
+                Some(Piece::Categories(categories)) => match import.categories(categories).await {
+                    Ok(true) => catalog.categories.forget(call).await,
+                    Ok(false) => {}
+                    Err(error) => failed = Some(error),
+                },
+                Some(Piece::Offers(batch)) => {
+                    tally.reject(batch.rejected);
+                    number += 1;
+                    let import = Arc::clone(&import);
+                    running.push(async move { import.offers(&batch.drafts, number).await });
                 }
+                Some(Piece::Failed(error)) => failed = Some(refusal(&error)),
+                None => ended = true,
             },
-            else => break,
+            else => return failed.map_or(Ok(import), Err),
         }
     }
-    if let Some(error) = failed {
-        return Err(error);
-    }
+}
+
+/// Tells of the end of an import.
+async fn tell(catalog: &Catalog, call: &Call, import: &Import, tally: &Tally) -> Result<(), Error> {
     let event = FeedImported {
         import_id: import.id().to_owned(),
         shop: import.shop().to_owned(),

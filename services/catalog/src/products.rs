@@ -13,6 +13,9 @@ use bytes::Bytes;
 use crate::domain::product::{check, to_change};
 use crate::refusal::Refusal;
 
+/// The largest answer that storage keeps beside a key, in bytes.
+const LARGEST_ANSWER: usize = 65_536;
+
 /// The product.
 pub(crate) async fn get(repo: &Repo, call: &Call, id: &str) -> Result<Product, Error> {
     let product: Option<Product> = repo.get(call, id).await?;
@@ -36,17 +39,20 @@ pub(crate) async fn create(
         }
         made => made?,
     };
-    let mut answer = CreateProductResponse::decode(made).map_err(Error::internal)?;
-    // The moment that storage noted, so that the answer is what a Get gives, the first time and each time after.
-    if let Some(product) = &mut answer.product
-        && let Some(stored) = repo.get::<Product>(call, &product.id).await?
-    {
+    let mut product = Product::decode(made).map_err(Error::internal)?;
+    let stored: Option<Product> = repo.get(call, &product.id).await?;
+    if product.name.is_empty() {
+        // It was too large to be kept beside its key: it comes as it is now.
+        product = stored.ok_or(Refusal::NoSuchProduct { id: product.id })?;
+    } else if let Some(stored) = stored {
+        // The moment that storage noted, so that the answer is what a Get gives, the first time and each time after.
         product.create_time = stored.create_time;
         product.update_time = stored.create_time;
     }
-    Ok(answer)
+    Ok(CreateProductResponse { product: Some(product) })
 }
 
+/// The product as it was made, encoded; its id alone where it is too large to be kept as an answer.
 async fn create_now(
     repo: &Repo,
     call: &Call,
@@ -54,6 +60,7 @@ async fn create_now(
     request: &CreateProductRequest,
 ) -> Result<Bytes, Error> {
     let mut product = request.product.clone().unwrap_or_default();
+    product.category_id.make_ascii_lowercase();
     check(&product)?;
     check_category(repo, call, &product.category_id).await?;
     let moment = now();
@@ -64,7 +71,12 @@ async fn create_now(
 
     let event = ProductChanged { product_id: product.id.clone(), deleted: false };
     let commit = Commit::new().insert(&product).publish(&event);
-    let answer = Bytes::from(CreateProductResponse { product: Some(product.clone()) }.encode_to_vec());
+    let kept = if product.encoded_len() <= LARGEST_ANSWER {
+        product.encode_to_vec()
+    } else {
+        Product { id: product.id.clone(), ..Product::default() }.encode_to_vec()
+    };
+    let answer = Bytes::from(kept);
     let commit = commit.once(key, digest(request), answer.clone());
     let committed =
         repo.commit(call, commit).await.map_err(|error| explain(error, &product, product.version))?;

@@ -76,8 +76,8 @@ impl Import {
         format!("catalog.import/{}/{step}", self.id)
     }
 
-    /// Brings categories to what the feed says; parents come before children.
-    pub(crate) async fn categories(&self, said: Vec<Category>) -> Result<(), Error> {
+    /// Brings categories to what the feed says; parents come before children. False where they were so already.
+    pub(crate) async fn categories(&self, said: Vec<Category>) -> Result<bool, Error> {
         let ids: Vec<String> = said.iter().map(|category| category.id.clone()).collect();
         for attempt in 1..=ATTEMPTS {
             let known: Vec<Category> = self.repo.get_many(&self.call, ids.clone()).await?;
@@ -92,13 +92,14 @@ impl Import {
                     Some(_) => commit.update(category, &["name", "parent_id"]),
                 });
             if commit.is_empty() {
-                return Ok(());
+                return Ok(attempt > 1);
             }
             // A block of categories is named by its first one, which no other block holds.
             let step = format!("categories/{}/{attempt}", ids.first().map_or("", String::as_str));
             match self.commit(commit, &step).await {
+                Ok(()) => return Ok(true),
                 Err(error) if is_overtaken(&error) => pause(attempt).await,
-                done => return done,
+                Err(error) => return Err(error),
             }
         }
         Err(busy())

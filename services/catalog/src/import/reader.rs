@@ -15,7 +15,7 @@ use crate::domain::offer::{self, Draft};
 /// Categories handed over at once.
 const CATEGORIES: usize = 400;
 /// A batch is full when its products take this many bytes, however few they are.
-const BYTES: usize = 1 << 20;
+const BYTES: usize = 512 << 10;
 
 /// What the reader goes by.
 pub(crate) struct Limits {
@@ -190,7 +190,10 @@ mod tests {
         for id in 0..120 {
             write!(offers, "{}", offer(id, 20_000)).unwrap();
         }
-        assert_eq!(pieces(&feed(&offers), 400), ["Лавка", "2 categories", "53+0", "53+0", "14+0"]);
+        assert_eq!(
+            pieces(&feed(&offers), 400),
+            ["Лавка", "2 categories", "27+0", "27+0", "27+0", "27+0", "12+0"]
+        );
     }
 
     #[test]

@@ -71,6 +71,22 @@ async fn the_first_answer_comes_again_whatever_became_of_the_product() {
 }
 
 #[tokio::test]
+async fn the_largest_product_is_made_once_too() {
+    let world = World::start().await;
+    let said = Product { description: "Ж".repeat(20_000), ..product("Чайник", 1, 0) };
+    let param = |name: usize| artel_proto::catalog::ProductParam {
+        name: format!("Параметр {name}"),
+        value: "значение".repeat(200),
+        unit: String::new(),
+    };
+    let said = Product { params: (0..100).map(param).collect(), ..said };
+    let first = world.create_once(&world.editor, said.clone(), "key").await.unwrap();
+    assert_eq!((first.description.len(), first.params.len()), (40_000, 100));
+    assert_eq!(world.create_once(&world.editor, said, "key").await.unwrap(), first);
+    assert_eq!(world.get(&first.id).await.unwrap(), first);
+}
+
+#[tokio::test]
 async fn a_wrong_product_is_named_field_by_field_and_not_made() {
     let world = World::start().await;
     let wrong = Product {
