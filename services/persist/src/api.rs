@@ -5,8 +5,8 @@ use std::sync::Arc;
 use artel_client::Call;
 use artel_proto::persist::persist_service_server::PersistService;
 use artel_proto::persist::{
-    AggregateRequest, AggregateResponse, CommitRequest, CommitResponse, GetRequest, GetResponse, QueryRequest,
-    QueryResponse, RecallRequest, RecallResponse,
+    AggregateRequest, AggregateResponse, CommitRequest, CommitResponse, GetRequest, GetResponse,
+    QueryRequest, QueryResponse, RecallRequest, RecallResponse,
 };
 use tonic::{Request, Response, Status};
 

@@ -76,13 +76,20 @@ async fn role(database: &Database) -> anyhow::Result<()> {
     let flag = |index| with_column(row, index, |cell| cell == Some(&[1]));
     let name = text(row, 1);
     if flag(0) {
-        bail!("the role {name} of persist.database_url is not bound by row-level security: take one without SUPERUSER and BYPASSRLS");
+        bail!(
+            "the role {name} of persist.database_url is not bound by row-level security: take one without SUPERUSER and BYPASSRLS"
+        );
     }
     if flag(2) {
-        bail!("the role {name} of persist.database_url owns tables, which row-level security does not bind it in");
+        bail!(
+            "the role {name} of persist.database_url owns tables, which row-level security does not bind it in"
+        );
     }
     let language = text(row, 3);
-    if !["", "C", "POSIX"].contains(&language.as_str()) && !language.starts_with("C.") && !language.starts_with("en") {
+    if !["", "C", "POSIX"].contains(&language.as_str())
+        && !language.starts_with("C.")
+        && !language.starts_with("en")
+    {
         bail!("PostgreSQL speaks `{language}` (lc_messages); persist reads its messages in English");
     }
     Ok(())
@@ -92,7 +99,8 @@ async fn role(database: &Database) -> anyhow::Result<()> {
 async fn policy(database: &Database) -> anyhow::Result<()> {
     let time = Duration::from_secs(5);
     let seen = |workspace| async move {
-        let rows = database.read(Scope { workspace, time }, vec![Statement::fixed("SELECT 1 FROM canary")]).await;
+        let rows =
+            database.read(Scope { workspace, time }, vec![Statement::fixed("SELECT 1 FROM canary")]).await;
         rows.map(|rows| rows.iter().flatten().count()).map_err(plainly)
     };
     if seen(Uuid::from_u128(1)).await? != 0 {

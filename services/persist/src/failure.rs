@@ -77,13 +77,21 @@ fn by_text(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option
     if message.starts_with("canceling statement due to") {
         return Some(Failure::Timeout);
     }
-    if ["terminating connection", "the database system is", "sorry, too many clients", "remaining connection slots"]
-        .iter()
-        .any(|start| message.starts_with(start))
+    if [
+        "terminating connection",
+        "the database system is",
+        "sorry, too many clients",
+        "remaining connection slots",
+    ]
+    .iter()
+    .any(|start| message.starts_with(start))
     {
         return Some(Failure::Away(message.to_owned()));
     }
-    if message.ends_with("out of range") || message.starts_with("index row") || message.starts_with("string is too long") {
+    if message.ends_with("out of range")
+        || message.starts_with("index row")
+        || message.starts_with("string is too long")
+    {
         return Some(Failure::Refused(message.to_owned()));
     }
     None
@@ -108,9 +116,11 @@ impl From<Failure> for Error {
                 "CONFLICT",
                 "Others changed the same rows at the same time, again and again. Try again.",
             ),
-            Failure::Timeout => {
-                Self::new(Code::DeadlineExceeded, "STATEMENT_TIMEOUT", "The caller's time was up in the database.")
-            }
+            Failure::Timeout => Self::new(
+                Code::DeadlineExceeded,
+                "STATEMENT_TIMEOUT",
+                "The caller's time was up in the database.",
+            ),
             Failure::Refused(message) => {
                 Self::new(Code::InvalidArgument, "VALUE_REFUSED", "A value does not fit where it is stored.")
                     .caused_by(message)

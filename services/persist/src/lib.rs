@@ -54,7 +54,9 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
         .grpc(PersistServiceServer::new(Api(persist)))
         .task(|stop| until(stop, relay.run()))
         .task(|stop| until(stop, probed.watch(PROBE)))
-        .every(Duration::from_secs(settings.sweep_minutes * 60), move |_| sweep(system.clone(), settings.outbox_days)))
+        .every(Duration::from_secs(settings.sweep_minutes * 60), move |_| {
+            sweep(system.clone(), settings.outbox_days)
+        }))
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

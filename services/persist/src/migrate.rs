@@ -36,9 +36,16 @@ pub enum MigrateError {
 }
 
 fn spelled(error: &tokio_postgres::Error) -> String {
-    error.as_db_error().map_or_else(|| error.to_string(), |error| {
-        format!("{}{}", error.message(), error.detail().map(|detail| format!(" ({detail})")).unwrap_or_default())
-    })
+    error.as_db_error().map_or_else(
+        || error.to_string(),
+        |error| {
+            format!(
+                "{}{}",
+                error.message(),
+                error.detail().map(|detail| format!(" ({detail})")).unwrap_or_default()
+            )
+        },
+    )
 }
 
 /// Brings the database up to date, as the role of the URL, and says which migrations were run.
@@ -50,7 +57,8 @@ pub async fn migrate(url: &Secret) -> Result<Vec<String>, MigrateError> {
         let name = name.to_owned();
         move |source| MigrateError::Database { name, source }
     };
-    let (mut client, connection) = tokio_postgres::connect(url.reveal(), NoTls).await.map_err(at("connect"))?;
+    let (mut client, connection) =
+        tokio_postgres::connect(url.reveal(), NoTls).await.map_err(at("connect"))?;
     let driver = tokio::spawn(connection);
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(at("lock"))?;
     client.batch_execute(TABLE).await.map_err(at("table"))?;
@@ -70,7 +78,8 @@ pub async fn migrate(url: &Secret) -> Result<Vec<String>, MigrateError> {
 async fn once(client: &mut Client, name: &str, text: &str) -> Result<bool, MigrateError> {
     let at = |source| MigrateError::Database { name: name.to_owned(), source };
     let digest = hex(&Sha256::digest(text));
-    let done = client.query_opt("SELECT digest FROM migration WHERE name = $1", &[&name]).await.map_err(at)?;
+    let done =
+        client.query_opt("SELECT digest FROM migration WHERE name = $1", &[&name]).await.map_err(at)?;
     if let Some(row) = done {
         let before: String = row.get(0);
         return if before == digest { Ok(false) } else { Err(MigrateError::Changed(name.to_owned())) };

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use artel_proto::Message as _;
-use artel_proto::persist::{
-    CommitRequest, Delta, Event, Expectation, Mutation, mutation::Change as Asked,
-};
+use artel_proto::persist::{CommitRequest, Delta, Event, Expectation, Mutation, mutation::Change as Asked};
 use artel_util::Error;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -143,7 +141,10 @@ impl Change {
         };
         let is_new = matches!(what, What::Insert(_));
         if is_new && (mutation.expected_version != 0 || !mutation.expectations.is_empty()) {
-            return Err(Error::invalid(at, "an insert has no row before it that anything could be expected of"));
+            return Err(Error::invalid(
+                at,
+                "an insert has no row before it that anything could be expected of",
+            ));
         }
         if mutation.expected_version < 0 {
             return Err(Error::invalid(format!("{at}.expectedVersion"), "must be at least 0"));
@@ -170,7 +171,9 @@ fn key(beside: &str, inside: Option<Vec<u8>>, at: &str) -> Result<Uuid, Error> {
     let inside = inside.and_then(|bytes| Uuid::from_slice(&bytes).ok());
     let beside = match beside {
         "" => None,
-        text => Some(Uuid::try_parse(text).map_err(|_| Error::invalid(&field, "must be a UUID with hyphens"))?),
+        text => {
+            Some(Uuid::try_parse(text).map_err(|_| Error::invalid(&field, "must be a UUID with hyphens"))?)
+        }
     };
     match (beside, inside) {
         (Some(beside), Some(inside)) if beside != inside => {
@@ -182,7 +185,12 @@ fn key(beside: &str, inside: Option<Vec<u8>>, at: &str) -> Result<Uuid, Error> {
 }
 
 /// The columns that the mask names, and what is written into them.
-fn masked(entity: &Entity, mut cells: Vec<Cell>, mask: &[String], at: &str) -> Result<Vec<(usize, Cell)>, Error> {
+fn masked(
+    entity: &Entity,
+    mut cells: Vec<Cell>,
+    mask: &[String],
+    at: &str,
+) -> Result<Vec<(usize, Cell)>, Error> {
     if mask.is_empty() {
         return Err(Error::invalid(at, "names no field"));
     }
@@ -213,8 +221,12 @@ fn adjustments(entity: &Entity, deltas: &[Delta], at: &str) -> Result<Vec<Adjust
         };
         let column = entity.column(&delta.field).filter(|column| fits(*column)).ok_or_else(|| {
             let names = (0..entity.columns.len()).filter(|column| fits(*column));
-            let names = names.map(|column| entity.columns[column].path.clone()).collect::<Vec<_>>().join(", ");
-            Error::invalid(&field, format!("`{}` is no number of {}; there are: {names}", delta.field, entity.name))
+            let names =
+                names.map(|column| entity.columns[column].path.clone()).collect::<Vec<_>>().join(", ");
+            Error::invalid(
+                &field,
+                format!("`{}` is no number of {}; there are: {names}", delta.field, entity.name),
+            )
         })?;
         if adjustments.iter().any(|other| other.column == column) {
             return Err(Error::invalid(field, format!("`{}` is adjusted twice", delta.field)));
@@ -262,7 +274,8 @@ impl Happened {
             .event(&event.r#type)
             .ok_or_else(|| Error::invalid(format!("{at}.type"), format!("`{}` is no event", event.r#type)))?;
         let key = text_field(&event.body, known.key.number()).filter(|key| !key.contains('\0'));
-        let key = key.ok_or_else(|| Error::invalid(format!("{at}.body"), format!("is no {}", event.r#type)))?;
+        let key =
+            key.ok_or_else(|| Error::invalid(format!("{at}.body"), format!("is no {}", event.r#type)))?;
         if key.is_empty() {
             let field = format!("{at}.body.{}", known.key.json_name());
             return Err(Error::invalid(field, "is required: events of one key keep their order"));
@@ -274,6 +287,13 @@ impl Happened {
             })?),
         };
         let key = key.to_owned();
-        Ok(Self { id: Uuid::now_v7(), event_type: event.r#type, name: known.name.clone(), key, body: event.body, expire })
+        Ok(Self {
+            id: Uuid::now_v7(),
+            event_type: event.r#type,
+            name: known.name.clone(),
+            key,
+            body: event.body,
+            expire,
+        })
     }
 }

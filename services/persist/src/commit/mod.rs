@@ -77,7 +77,9 @@ impl Committer {
                             metrics::counter!("artel_persist_commits_resolved").increment(1);
                             return Ok((answer, !batch.events.is_empty()));
                         }
-                        Ok(Some(record)) => return record.replay(&batch.digest).map(|answer| (answer, false)),
+                        Ok(Some(record)) => {
+                            return record.replay(&batch.digest).map(|answer| (answer, false));
+                        }
                         // Swept between the two statements: the key is free again.
                         Ok(None) => {}
                         Err(Failure::Away(cause)) => wait_for_database(&mut lost, cause).await?,
@@ -162,7 +164,9 @@ fn answer(batch: &Batch, steps: &[(Step, Statement)], rows: &[Vec<DriverRow>]) -
                 for row in rows {
                     let ordinal = with_column(row, 0, |cell| cell.and_then(read_i32)).unwrap_or_default();
                     let version = with_column(row, 1, |cell| cell.and_then(read_i64)).unwrap_or_default();
-                    if let Some(result) = usize::try_from(ordinal).ok().and_then(|at| response.results.get_mut(at)) {
+                    if let Some(result) =
+                        usize::try_from(ordinal).ok().and_then(|at| response.results.get_mut(at))
+                    {
                         result.version = version;
                     }
                 }

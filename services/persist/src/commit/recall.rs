@@ -61,7 +61,12 @@ impl Record {
     /// The answer to the same request as before.
     pub(super) fn replay(self, digest: &[u8]) -> Result<CommitResponse, Error> {
         self.check(digest)?;
-        Ok(CommitResponse { replayed: true, answer: self.answer, position: self.txid, ..CommitResponse::default() })
+        Ok(CommitResponse {
+            replayed: true,
+            answer: self.answer,
+            position: self.txid,
+            ..CommitResponse::default()
+        })
     }
 
     /// The answer that was lost on its way, from what the change log says.

@@ -120,20 +120,21 @@ async fn reference(at: &Place<'_>, constraint: &str, table: &str) -> Result<Erro
                 && matches!(change.what, What::Insert(_) | What::Upsert(_))
         })
     };
-    let (index, value, text) =
-        if let Some((index, id)) = pointing.into_iter().find(|(_, id)| !there.contains(id) && !made(*id)) {
-            let text = format!("`{path}` is {id}, and there is no such {}", target.name);
-            (Some(index), Some(id), text)
-        } else {
-            let deleted: Vec<(usize, Uuid)> = changes()
-                .filter(|(_, change)| change.entity.name == target.name && matches!(change.what, What::Delete))
-                .map(|(index, change)| (index, change.id))
-                .collect();
-            let held = existing(at, entity, reference.column, deleted.iter().map(|(_, id)| *id)).await?;
-            let found = deleted.into_iter().find(|(_, id)| held.contains(id));
-            let text = format!("{} points to it by `{path}`", entity.name);
-            (found.map(|(index, _)| index), found.map(|(_, id)| id), text)
-        };
+    let (index, value, text) = if let Some((index, id)) =
+        pointing.into_iter().find(|(_, id)| !there.contains(id) && !made(*id))
+    {
+        let text = format!("`{path}` is {id}, and there is no such {}", target.name);
+        (Some(index), Some(id), text)
+    } else {
+        let deleted: Vec<(usize, Uuid)> = changes()
+            .filter(|(_, change)| change.entity.name == target.name && matches!(change.what, What::Delete))
+            .map(|(index, change)| (index, change.id))
+            .collect();
+        let held = existing(at, entity, reference.column, deleted.iter().map(|(_, id)| *id)).await?;
+        let found = deleted.into_iter().find(|(_, id)| held.contains(id));
+        let text = format!("{} points to it by `{path}`", entity.name);
+        (found.map(|(index, _)| index), found.map(|(_, id)| id), text)
+    };
     let mut error = Error::precondition("PRECONDITION_FAILED", text)
         .with("entity", index.map_or(&entity.name, |index| &at.batch.changes[index].entity.name))
         .with("condition", "reference")
@@ -158,8 +159,7 @@ async fn existing(
     let name = entity.columns[column].of("t");
     let workspace = if entity.scoped { format!("t.{WORKSPACE} = $1 AND ") } else { String::new() };
     let text = format!("SELECT DISTINCT {name} FROM {} t WHERE {workspace}{name} = ANY($2)", entity.table);
-    let mut statement =
-        Statement::fixed(text).bind(Kind::Uuid, Some(at.scope.workspace.as_bytes().to_vec()));
+    let mut statement = Statement::fixed(text).bind(Kind::Uuid, Some(at.scope.workspace.as_bytes().to_vec()));
     statement.push_array(array);
     let rows = at.database.read(at.scope, vec![statement]).await?;
     let id = |row| with_column(row, 0, |cell| cell.and_then(|cell| Uuid::from_slice(cell).ok()));

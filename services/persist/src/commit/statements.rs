@@ -71,7 +71,8 @@ pub(crate) fn statements(
             steps.push((Step::Lock, lock_rows(caller, &first.entity, batch)));
         }
         let text = texts.get(&first.entity, shape);
-        let statement = change(text, caller, shape, members.iter().map(|index| (*index, &batch.changes[*index])));
+        let statement =
+            change(text, caller, shape, members.iter().map(|index| (*index, &batch.changes[*index])));
         steps.push((Step::Change(members.clone()), statement));
     }
     if batch.changes.iter().any(|change| plans.has_references(&change.entity)) {
@@ -115,15 +116,16 @@ fn shape(change: &Change) -> Shape {
 /// Whether several statements of the first wave lock existing rows of the entity: then each locks in order, but both
 /// together do not.
 fn touches_by_several(groups: &Groups<'_>, entity: &str) -> bool {
-    let first_wave = groups.keys().filter(|(wave, other, shape)| {
-        *wave == 0 && *other == entity && shape.verb != Verb::Insert
-    });
+    let first_wave = groups
+        .keys()
+        .filter(|(wave, other, shape)| *wave == 0 && *other == entity && shape.verb != Verb::Insert);
     first_wave.count() > 1
 }
 
 fn lock_rows(caller: &Caller, entity: &Entity, batch: &Batch) -> Statement {
     let mut ids = Array::new(Kind::Uuid);
-    for change in batch.changes.iter().filter(|change| change.wave == 0 && change.entity.name == entity.name) {
+    for change in batch.changes.iter().filter(|change| change.wave == 0 && change.entity.name == entity.name)
+    {
         ids.push(Some(change.id.as_bytes()));
     }
     let mut statement = Statement::fixed(lock(entity)).bind(Kind::Uuid, caller.workspace_cell());
@@ -162,7 +164,10 @@ fn change<'a>(
         cells.for_each(|cell| array.push(cell.as_deref()));
         statement.push_array(array);
     };
-    add(Kind::Integer, &mut members.clone().map(|(index, _)| value::integer(i32::try_from(index).unwrap_or(i32::MAX))));
+    add(
+        Kind::Integer,
+        &mut members.clone().map(|(index, _)| value::integer(i32::try_from(index).unwrap_or(i32::MAX))),
+    );
     add(Kind::Uuid, &mut members.clone().map(|(_, change)| Some(change.id.as_bytes().to_vec())));
     if shape.verb != Verb::Insert {
         add(Kind::Bigint, &mut members.clone().map(|(_, change)| value::bigint(change.expected_version)));
@@ -182,11 +187,14 @@ fn change<'a>(
         }
         let Some((_, first)) = members.clone().next() else { continue };
         let carrier = first.entity.columns[*column].carrier();
-        add(carrier, &mut members.clone().map(|(_, change)| match &change.what {
-            What::Insert(cells) | What::Upsert(cells) => cells[*column].clone(),
-            What::Update(cells) => cells[place].1.clone(),
-            _ => None,
-        }));
+        add(
+            carrier,
+            &mut members.clone().map(|(_, change)| match &change.what {
+                What::Insert(cells) | What::Upsert(cells) => cells[*column].clone(),
+                What::Update(cells) => cells[place].1.clone(),
+                _ => None,
+            }),
+        );
     }
     for (place, column) in shape.expected.iter().enumerate() {
         let Some((_, first)) = members.clone().next() else { continue };

@@ -53,7 +53,9 @@ pub(crate) fn text(entity: &Entity, shape: &Shape) -> String {
     match shape.verb {
         Verb::Insert => writer.insert(),
         Verb::Upsert => writer.upsert(),
-        Verb::Check => format!("WITH {}, {}\n{}", writer.input(), writer.locked(), writer.outcome("l.version")),
+        Verb::Check => {
+            format!("WITH {}, {}\n{}", writer.input(), writer.locked(), writer.outcome("l.version"))
+        }
         Verb::Update | Verb::Adjust | Verb::Delete => writer.change(),
     }
 }
@@ -86,18 +88,17 @@ impl Writer<'_> {
             }
         }
         names.extend(self.shape.expected.iter().map(|column| format!("e{column}")));
-        let parameters = (5..5 + names.len()).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ");
-        format!(
-            "input AS MATERIALIZED (SELECT * FROM unnest({parameters}) AS i ({}))",
-            names.join(", ")
-        )
+        let parameters =
+            (5..5 + names.len()).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ");
+        format!("input AS MATERIALIZED (SELECT * FROM unnest({parameters}) AS i ({}))", names.join(", "))
     }
 
     /// The rows as they are, locked in the order of their keys. An upsert sees deleted ones too.
     fn locked(&self) -> String {
         let entity = self.entity;
         let key = entity.columns[entity.key].of("t");
-        let mut columns = vec![format!("{key} AS id"), format!("{} AS version", entity.columns[entity.version].of("t"))];
+        let mut columns =
+            vec![format!("{key} AS id"), format!("{} AS version", entity.columns[entity.version].of("t"))];
         let mut needed: Vec<usize> = self.shape.expected.clone();
         match self.shape.verb {
             Verb::Update | Verb::Adjust => needed.extend(&self.shape.columns),
@@ -106,7 +107,8 @@ impl Writer<'_> {
         }
         needed.sort_unstable();
         needed.dedup();
-        columns.extend(needed.iter().map(|column| format!("{} AS b{column}", entity.columns[*column].of("t"))));
+        columns
+            .extend(needed.iter().map(|column| format!("{} AS b{column}", entity.columns[*column].of("t"))));
         let mut conditions = entity.visible("t");
         if self.shape.verb == Verb::Upsert && entity.delete_time.is_some() {
             conditions.pop();
@@ -130,10 +132,8 @@ impl Writer<'_> {
         let entity = self.entity;
         let mut cases = String::new();
         let mut case = |condition: &str, name: &str, field: &str, actual: &str| {
-            let _ = write!(
-                cases,
-                " WHEN {condition} THEN artel_fail(i.ordinal, '{name}', '{field}', {actual})"
-            );
+            let _ =
+                write!(cases, " WHEN {condition} THEN artel_fail(i.ordinal, '{name}', '{field}', {actual})");
         };
         let missing = if self.shape.verb == Verb::Upsert {
             let expects = if self.shape.expected.is_empty() { "i.expected_version <> 0" } else { "true" };
@@ -198,11 +198,14 @@ impl Writer<'_> {
             Verb::Update => {
                 for index in &self.shape.columns {
                     let column = &entity.columns[*index];
-                    set.push(format!("{} = {}", column.quoted(), column.from_carrier(&format!("i.v{index}"))));
+                    set.push(format!("{} = {}", column.quoted(), column.unpacked(&format!("i.v{index}"))));
                 }
                 let before = self.object(&self.shape.columns, |index| format!("l.b{index}"));
                 let after = self.object(&self.shape.columns, |index| entity.columns[index].of("t"));
-                (format!("artel_difference({before}, {after})"), format!("artel_difference({after}, {before})"))
+                (
+                    format!("artel_difference({before}, {after})"),
+                    format!("artel_difference({after}, {before})"),
+                )
             }
             Verb::Adjust => {
                 for index in &self.shape.columns {
@@ -215,7 +218,9 @@ impl Writer<'_> {
                 let before = self.object(&self.shape.columns, |index| format!("l.b{index}"));
                 (before, self.object(&self.shape.columns, |index| entity.columns[index].of("t")))
             }
-            _ => (self.object(&self.logged_columns(), |index| format!("l.b{index}")), "NULL::jsonb".to_owned()),
+            _ => {
+                (self.object(&self.logged_columns(), |index| format!("l.b{index}")), "NULL::jsonb".to_owned())
+            }
         };
         if let Some(column) = entity.delete_time.filter(|_| self.shape.verb == Verb::Delete) {
             set.push(format!("{} = now()", entity.columns[column].quoted()));
@@ -226,10 +231,16 @@ impl Writer<'_> {
         }
         let conditions = conditions.join(" AND ");
         let returning = |version: &str| {
-            format!("RETURNING i.ordinal, {} AS id, {version} AS version, {before} AS before, {after} AS after", key.of("t"))
+            format!(
+                "RETURNING i.ordinal, {} AS id, {version} AS version, {before} AS before, {after} AS after",
+                key.of("t")
+            )
         };
         let changed = if self.deletes_for_good() {
-            format!("DELETE FROM {table} t USING locked l, input i WHERE {conditions}\n    {}", returning("l.version + 1"))
+            format!(
+                "DELETE FROM {table} t USING locked l, input i WHERE {conditions}\n    {}",
+                returning("l.version + 1")
+            )
         } else {
             format!(
                 "UPDATE {table} t SET {}\n    FROM locked l, input i WHERE {conditions}\n    {}",
@@ -258,7 +269,11 @@ impl Writer<'_> {
             self.entity.table,
             self.entity.columns[self.entity.key].of("t"),
             self.entity.columns[self.entity.version].of("t"),
-            self.logged("c.id, c.version, i.ordinal", "NULL, c.after", "changed c JOIN input i ON i.id = c.id"),
+            self.logged(
+                "c.id, c.version, i.ordinal",
+                "NULL, c.after",
+                "changed c JOIN input i ON i.id = c.id"
+            ),
         )
     }
 
@@ -319,7 +334,7 @@ impl Writer<'_> {
         }
         for index in &self.shape.columns {
             let column = &entity.columns[*index];
-            add(column.quoted(), column.from_carrier(&format!("i.v{index}")));
+            add(column.quoted(), column.unpacked(&format!("i.v{index}")));
         }
         (columns.join(", "), values.join(", "))
     }
@@ -332,8 +347,9 @@ impl Writer<'_> {
     /// Columns as a JSON object, without those that are secret. A call takes at most 100 arguments.
     fn object(&self, columns: &[usize], value: impl Fn(usize) -> String) -> String {
         let shown = columns.iter().filter(|column| !self.entity.columns[**column].secret);
-        let pairs: Vec<String> =
-            shown.map(|column| format!("'{}', {}", self.entity.columns[*column].name, value(*column))).collect();
+        let pairs: Vec<String> = shown
+            .map(|column| format!("'{}', {}", self.entity.columns[*column].name, value(*column)))
+            .collect();
         let objects: Vec<String> =
             pairs.chunks(50).map(|chunk| format!("jsonb_build_object({})", chunk.join(", "))).collect();
         if objects.is_empty() { "'{}'::jsonb".to_owned() } else { objects.join(" || ") }

@@ -8,8 +8,7 @@ use super::{Check, Column, Entity, Field, Index, PlanError, Reference, Shape, St
 use crate::value::Kind;
 
 pub(super) fn entity(message: &MessageDescriptor, options: &EntityOptions) -> Result<Entity, PlanError> {
-    let problem =
-        |problem: String| PlanError { entity: message.full_name().to_owned(), problem };
+    let problem = |problem: String| PlanError { entity: message.full_name().to_owned(), problem };
     if !is_name(&options.table) {
         return Err(problem(format!("`{}` is no name of a table", options.table)));
     }
@@ -49,7 +48,8 @@ pub(super) fn entity(message: &MessageDescriptor, options: &EntityOptions) -> Re
     let key = fields[key].column;
     columns[key].queryable = true;
     let stamped = |stamp: Stamp| columns.iter().position(|column| column.stamp == stamp);
-    let version = stamped(Stamp::Version).ok_or_else(|| problem("has no field for its version".to_owned()))?;
+    let version =
+        stamped(Stamp::Version).ok_or_else(|| problem("has no field for its version".to_owned()))?;
     let delete_time = stamped(Stamp::DeleteTime);
     if options.soft_delete != delete_time.is_some() {
         return Err(problem("soft_delete and a field stamped with the delete time go together".to_owned()));
@@ -79,7 +79,10 @@ pub(super) fn entity(message: &MessageDescriptor, options: &EntityOptions) -> Re
     for index in indexed {
         let (first, _) = index.columns[0];
         let covered = first == key
-            || entity.indexes.iter().any(|other| other.columns[0].0 == first && (other.unique || !index.unique));
+            || entity
+                .indexes
+                .iter()
+                .any(|other| other.columns[0].0 == first && (other.unique || !index.unique));
         if index.unique || !covered {
             entity.indexes.push(index);
         }
@@ -101,11 +104,16 @@ fn is_name(name: &str) -> bool {
 fn explicit(entity: &Entity, index: &options::Index) -> Result<Index, String> {
     let columns = index.fields.iter().map(|path| {
         let (name, descending) = path.strip_prefix('-').map_or((path.as_str(), false), |name| (name, true));
-        let column = entity.column(name).ok_or_else(|| format!("an index names `{name}`, which is no field"))?;
+        let column =
+            entity.column(name).ok_or_else(|| format!("an index names `{name}`, which is no field"))?;
         Ok((column, descending))
     });
     let columns = columns.collect::<Result<Vec<_>, String>>()?;
-    if columns.is_empty() { Err("an index names no field".to_owned()) } else { Ok(Index { columns, unique: index.unique }) }
+    if columns.is_empty() {
+        Err("an index names no field".to_owned())
+    } else {
+        Ok(Index { columns, unique: index.unique })
+    }
 }
 
 fn shape(field: &FieldDescriptor, annotation: &FieldOptions) -> Result<Shape, String> {

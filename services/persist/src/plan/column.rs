@@ -98,7 +98,8 @@ impl Column {
         match self.kind {
             Kind::Uuid | Kind::Timestamp => None,
             Kind::Text => {
-                let value = self.check.as_ref().and_then(|check| check.names.first()).map_or("", String::as_str);
+                let value =
+                    self.check.as_ref().and_then(|check| check.names.first()).map_or("", String::as_str);
                 Some(format!("'{value}'::text"))
             }
             Kind::Bigint | Kind::Integer | Kind::Double => Some("0".to_owned()),
@@ -123,7 +124,7 @@ impl Column {
     }
 
     /// An expression of the carrier as the column's own type.
-    pub(crate) fn from_carrier(&self, expression: &str) -> String {
+    pub(crate) fn unpacked(&self, expression: &str) -> String {
         if self.is_list { format!("{expression}::{}", self.sql_type()) } else { expression.to_owned() }
     }
 }

@@ -125,12 +125,23 @@ impl Plans {
 
     /// PERMISSION_DENIED where one of these events is another service's to tell: who hears `order.placed` may rely on
     /// `order` having placed it.
-    pub(crate) fn may_tell(&self, service: &str, types: impl IntoIterator<Item = impl AsRef<str>>) -> Result<(), Error> {
+    pub(crate) fn may_tell(
+        &self,
+        service: &str,
+        types: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Result<(), Error> {
         for name in types {
             let name = name.as_ref();
-            let Some(event) = self.events.get(name).filter(|event| event.publisher != service) else { continue };
-            let message = format!("`{}` is told by `{}` and by nobody else, not by `{service}`", event.name, event.publisher);
-            return Err(Error::new(Code::PermissionDenied, "FOREIGN_EVENT", message).with("event", &event.name));
+            let Some(event) = self.events.get(name).filter(|event| event.publisher != service) else {
+                continue;
+            };
+            let message = format!(
+                "`{}` is told by `{}` and by nobody else, not by `{service}`",
+                event.name, event.publisher
+            );
+            return Err(
+                Error::new(Code::PermissionDenied, "FOREIGN_EVENT", message).with("event", &event.name)
+            );
         }
         Ok(())
     }

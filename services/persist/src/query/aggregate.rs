@@ -51,8 +51,10 @@ pub(crate) async fn aggregate(
         limit => limit.min(MOST_GROUPS),
     };
     let limit = text.bind(Kind::Bigint, bigint(limit));
-    let places = |range: std::ops::RangeInclusive<usize>| range.map(|place| place.to_string()).collect::<Vec<_>>();
-    let group_by = if groups == 0 { String::new() } else { format!(" GROUP BY {}", places(1..=groups).join(", ")) };
+    let places =
+        |range: std::ops::RangeInclusive<usize>| range.map(|place| place.to_string()).collect::<Vec<_>>();
+    let group_by =
+        if groups == 0 { String::new() } else { format!(" GROUP BY {}", places(1..=groups).join(", ")) };
     // The greatest first; groups that measure the same in the order of their values.
     let mut order = vec![format!("{} DESC NULLS LAST", groups + 1)];
     order.extend(places(1..=groups));
@@ -65,9 +67,10 @@ pub(crate) async fn aggregate(
     ));
     let results = database.read(scope, vec![statement]).await?;
     let rows = results.iter().flatten().map(|row| {
-        let mut values = columns.iter().enumerate().map(|(index, (_, kind))| {
-            with_column(row, index, |cell| from_cell(*kind, cell))
-        });
+        let mut values = columns
+            .iter()
+            .enumerate()
+            .map(|(index, (_, kind))| with_column(row, index, |cell| from_cell(*kind, cell)));
         let keys = values.by_ref().take(groups).collect();
         AggregateRow { keys, measures: values.collect() }
     });

@@ -66,7 +66,9 @@ struct Walk<'a> {
 
 fn limit(at: &str, name: &str, most: usize) -> Error {
     let text = format!("the filter may have at most {most} {name}");
-    Error::new(Code::InvalidArgument, "FILTER_TOO_LARGE", format!("{at}: {text}")).field(at, text).with("limit", most)
+    Error::new(Code::InvalidArgument, "FILTER_TOO_LARGE", format!("{at}: {text}"))
+        .field(at, text)
+        .with("limit", most)
 }
 
 impl Walk<'_> {
@@ -76,8 +78,12 @@ impl Walk<'_> {
         }
         match &filter.node {
             None => Err(Error::invalid(at, "says no condition")),
-            Some(Node::All(filters)) => self.several(&filters.filters, &format!("{at}.all"), depth, " AND ", "true"),
-            Some(Node::Any(filters)) => self.several(&filters.filters, &format!("{at}.any"), depth, " OR ", "false"),
+            Some(Node::All(filters)) => {
+                self.several(&filters.filters, &format!("{at}.all"), depth, " AND ", "true")
+            }
+            Some(Node::Any(filters)) => {
+                self.several(&filters.filters, &format!("{at}.any"), depth, " OR ", "false")
+            }
             // What is neither true nor false (a comparison with NULL) does not hold, so its opposite does.
             Some(Node::Not(inner)) => {
                 let inner = self.node(inner, &format!("{at}.not"), depth + 1)?;
@@ -115,7 +121,8 @@ impl Walk<'_> {
         let values = format!("{at}.values");
         let operator = comparison.operator();
         if column.is_list != (operator == Operator::Contains) && operator != Operator::IsNull {
-            let fits = if column.is_list { "OPERATOR_CONTAINS or OPERATOR_IS_NULL" } else { "another operator" };
+            let fits =
+                if column.is_list { "OPERATOR_CONTAINS or OPERATOR_IS_NULL" } else { "another operator" };
             return Err(Error::invalid(format!("{at}.operator"), format!("`{}` takes {fits}", column.path)));
         }
         if operator == Operator::IsNull {
@@ -159,7 +166,12 @@ impl Walk<'_> {
             Operator::GreaterOrEqual => format!("{name} >= {value}"),
             Operator::StartsWith if column.kind == Kind::Text => format!("{name} ^@ {value}"),
             Operator::Contains => format!("{name} @> ARRAY[{value}]"),
-            _ => return Err(Error::invalid(format!("{at}.operator"), format!("does not fit `{}`", column.path))),
+            _ => {
+                return Err(Error::invalid(
+                    format!("{at}.operator"),
+                    format!("does not fit `{}`", column.path),
+                ));
+            }
         })
     }
 }

@@ -39,7 +39,9 @@ fn split(search: &str) -> (String, String) {
     let mut rest = search.trim_start();
     while !rest.is_empty() {
         let (negative, body) = match rest.strip_prefix('-') {
-            Some(body) if body.starts_with(|next: char| next == '"' || next.is_alphanumeric()) => (true, body),
+            Some(body) if body.starts_with(|next: char| next == '"' || next.is_alphanumeric()) => {
+                (true, body)
+            }
             _ => (false, rest),
         };
         let end = match body.strip_prefix('"') {
@@ -47,7 +49,11 @@ fn split(search: &str) -> (String, String) {
             None => body.find(char::is_whitespace).unwrap_or(body.len()),
         };
         let (word, after) = body.split_at(end);
-        if negative { unwanted.push(word.to_owned()) } else { wanted.push(word.to_owned()) }
+        if negative {
+            unwanted.push(word.to_owned())
+        } else {
+            wanted.push(word.to_owned())
+        }
         rest = after.trim_start();
     }
     (wanted.join(" "), unwanted.join(" or "))

@@ -38,7 +38,8 @@ pub(super) fn write(caller: &Caller, request: &QueryRequest, cells: &[Cell]) -> 
 pub(super) fn read(caller: &Caller, request: &QueryRequest, sorting: &Sorting) -> Result<Vec<Cell>, Error> {
     parse(caller, request, sorting).ok_or_else(|| {
         let text = "is not the token of the page before of this same query; begin again without one";
-        Error::new(Code::InvalidArgument, "BAD_PAGE_TOKEN", format!("pageToken: {text}")).field("pageToken", text)
+        Error::new(Code::InvalidArgument, "BAD_PAGE_TOKEN", format!("pageToken: {text}"))
+            .field("pageToken", text)
     })
 }
 
@@ -66,7 +67,8 @@ fn parse(caller: &Caller, request: &QueryRequest, sorting: &Sorting) -> Option<V
 
 /// The digest covers the place too, so that nobody makes up a token of which the database could not make sense.
 fn digest(caller: &Caller, request: &QueryRequest, place: &[u8]) -> Vec<u8> {
-    let query = QueryRequest { page_size: 0, page_token: String::new(), with_total: false, ..request.clone() };
+    let query =
+        QueryRequest { page_size: 0, page_token: String::new(), with_total: false, ..request.clone() };
     let mut hasher = Sha256::new();
     hasher.update(caller.workspace.as_bytes());
     hasher.update(query.encode_length_delimited_to_vec());

@@ -14,7 +14,8 @@ use crate::value::{self, Array, Kind, read_i64};
 /// The number of the lock that one relay holds.
 const LOCK: i64 = 0x0061_7274_656c_0001;
 
-const READ: &str = "SELECT txid, position, id, workspace_id, type, name, key, body, actor_user, actor_service, trace,
+const READ: &str =
+    "SELECT txid, position, id, workspace_id, type, name, key, body, actor_user, actor_service, trace,
     time, expire_time, txid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 FROM outbox WHERE (txid, position) > ($1, $2) ORDER BY txid, position LIMIT $3";
 
@@ -58,7 +59,8 @@ pub(super) struct Page {
 
 /// True once this connection is the one that relays.
 pub(super) async fn lock(connection: &AsyncPgConnection) -> Result<bool, Failure> {
-    let statement = Statement::fixed("SELECT pg_try_advisory_lock($1)").bind(Kind::Bigint, value::bigint(LOCK));
+    let statement =
+        Statement::fixed("SELECT pg_try_advisory_lock($1)").bind(Kind::Bigint, value::bigint(LOCK));
     let rows = statement.load(connection).await?;
     Ok(rows.first().is_some_and(|row| with_column(row, 0, |cell| cell == Some(&[1]))))
 }
@@ -73,7 +75,9 @@ pub(super) async fn prepare(connection: &AsyncPgConnection) -> Result<(), Failur
 
 impl Cursor {
     pub(super) async fn read(connection: &AsyncPgConnection) -> Result<Self, Failure> {
-        let rows = Statement::fixed("SELECT txid, position FROM relay WHERE name = 'outbox'").load(connection).await?;
+        let rows = Statement::fixed("SELECT txid, position FROM relay WHERE name = 'outbox'")
+            .load(connection)
+            .await?;
         let row = rows.first().ok_or_else(|| Failure::Refused("the relay has lost its cursor".to_owned()))?;
         Ok(Self::of(row))
     }
@@ -140,7 +144,9 @@ pub(super) async fn advance(
 }
 
 fn event(row: &DriverRow) -> Outgoing {
-    let text = |index| with_column(row, index, |cell| String::from_utf8_lossy(cell.unwrap_or_default()).into_owned());
+    let text = |index| {
+        with_column(row, index, |cell| String::from_utf8_lossy(cell.unwrap_or_default()).into_owned())
+    };
     let id = |index| {
         let id = with_column(row, index, |cell| cell.and_then(|cell| Uuid::from_slice(cell).ok()));
         id.unwrap_or_default().to_string()

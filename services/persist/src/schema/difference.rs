@@ -75,13 +75,21 @@ fn columns(sql: &mut String, table: &str, expected: &Table, actual: &Table) {
     for name in &expected.order {
         let column = &expected.columns[name];
         let Some(before) = actual.columns.get(name) else {
-            let _ = writeln!(sql, "ALTER TABLE {table} ADD COLUMN \"{name}\" {};", definition(table, name, column));
+            let _ = writeln!(
+                sql,
+                "ALTER TABLE {table} ADD COLUMN \"{name}\" {};",
+                definition(table, name, column)
+            );
             continue;
         };
         let alter = format!("ALTER TABLE {table} ALTER COLUMN \"{name}\"");
         if column.generated.as_deref().map(plain) != before.generated.as_deref().map(plain) {
             let _ = writeln!(sql, "ALTER TABLE {table} DROP COLUMN \"{name}\";");
-            let _ = writeln!(sql, "ALTER TABLE {table} ADD COLUMN \"{name}\" {};", definition(table, name, column));
+            let _ = writeln!(
+                sql,
+                "ALTER TABLE {table} ADD COLUMN \"{name}\" {};",
+                definition(table, name, column)
+            );
             continue;
         }
         if column.sql_type != before.sql_type {
@@ -125,7 +133,9 @@ fn indexes(sql: &mut String, table: &str, expected: &Table, actual: &Table) {
         let _ = writeln!(sql, "{};", create_index(table, name, index));
     }
     // Further indexes are an operator's business, as long as they refuse no row.
-    for (name, _) in actual.indexes.iter().filter(|(name, index)| index.unique && !expected.indexes.contains_key(*name)) {
+    for (name, _) in
+        actual.indexes.iter().filter(|(name, index)| index.unique && !expected.indexes.contains_key(*name))
+    {
         let _ = writeln!(sql, "DROP INDEX {name}; -- no annotation asks for it");
     }
 }
@@ -202,7 +212,9 @@ mod tests {
     fn a_table_is_made_whole() {
         let expected = expected(&plans());
         let sql = migration(&expected, &BTreeMap::new());
-        assert!(sql.contains("CREATE TABLE products (\n    \"workspace_id\" uuid NOT NULL,\n    \"id\" uuid NOT NULL"));
+        assert!(sql.contains(
+            "CREATE TABLE products (\n    \"workspace_id\" uuid NOT NULL,\n    \"id\" uuid NOT NULL"
+        ));
         assert!(sql.contains("setweight(to_tsvector('russian', \"name\"), 'A')"));
         assert!(sql.contains("FOREIGN KEY (\"workspace_id\", \"category_id\") REFERENCES categories"));
         assert!(sql.contains("REFERENCES users (\"id\")"));

@@ -18,7 +18,10 @@ fn table(plans: &Plans, entity: &Entity) -> Table {
         table.columns.insert(name.to_owned(), shape);
     };
     if entity.scoped {
-        add(WORKSPACE, ColumnShape { sql_type: Kind::Uuid.sql().into(), not_null: true, ..Default::default() });
+        add(
+            WORKSPACE,
+            ColumnShape { sql_type: Kind::Uuid.sql().into(), not_null: true, ..Default::default() },
+        );
         table.policy = Some(plain(POLICY));
     }
     for column in &entity.columns {
@@ -35,7 +38,8 @@ fn table(plans: &Plans, entity: &Entity) -> Table {
     let key = entity.columns[entity.key].name.clone();
     table.primary_key = own(entity, &key);
     if let Some(generated) = search(entity) {
-        let shape = ColumnShape { sql_type: "tsvector".into(), generated: Some(generated), ..Default::default() };
+        let shape =
+            ColumnShape { sql_type: "tsvector".into(), generated: Some(generated), ..Default::default() };
         table.order.push(SEARCH.to_owned());
         table.columns.insert(SEARCH.to_owned(), shape);
         let index = IndexShape { method: "gin".into(), parts: vec![SEARCH.into()], ..Default::default() };
@@ -43,7 +47,8 @@ fn table(plans: &Plans, entity: &Entity) -> Table {
     }
     for index in &entity.indexes {
         let shape = if index.is_inverted(entity) {
-            let parts = index.columns.iter().map(|(column, _)| entity.columns[*column].name.clone()).collect();
+            let parts =
+                index.columns.iter().map(|(column, _)| entity.columns[*column].name.clone()).collect();
             IndexShape { method: "gin".into(), parts, ..Default::default() }
         } else {
             IndexShape {

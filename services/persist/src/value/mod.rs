@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn a_moment_survives_to_the_microsecond() {
-        for (seconds, nanos) in [(0, 0), (1_790_000_000, 123_456_000), (-1, 999_999_000), (-62_135_596_800, 0)] {
+        for (seconds, nanos) in
+            [(0, 0), (1_790_000_000, 123_456_000), (-1, 999_999_000), (-62_135_596_800, 0)]
+        {
             let before = prost_types::Timestamp { seconds, nanos };
             assert_eq!(moment(&timestamp(&before).unwrap()).unwrap(), before);
         }

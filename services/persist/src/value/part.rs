@@ -22,8 +22,8 @@ pub(super) fn to_json(
     field: &FieldDescriptor,
     segments: &[u8],
 ) -> Result<Vec<u8>, String> {
-    let message =
-        DynamicMessage::decode(entity.clone(), segments).map_err(|_| "is no protobuf of its type".to_owned())?;
+    let message = DynamicMessage::decode(entity.clone(), segments)
+        .map_err(|_| "is no protobuf of its type".to_owned())?;
     let value = write(&message.get_field(field), field)?;
     Ok(json(&value.to_string()))
 }
@@ -63,7 +63,9 @@ fn write_one(value: &Value, kind: &Proto) -> Result<Json, String> {
         Value::U64(value) => Json::from(*value),
         Value::F32(value) => float(f64::from(*value))?,
         Value::F64(value) => float(*value)?,
-        Value::String(value) if value.contains('\0') => return Err("must not hold the character NUL".to_owned()),
+        Value::String(value) if value.contains('\0') => {
+            return Err("must not hold the character NUL".to_owned());
+        }
         Value::String(value) => Json::String(value.clone()),
         Value::Bytes(value) => Json::String(STANDARD.encode(value)),
         Value::EnumNumber(number) => {
@@ -123,7 +125,6 @@ fn read_one(json: &Json, kind: &Proto) -> Option<Value> {
         Proto::Int64 | Proto::Sint64 | Proto::Sfixed64 => Value::I64(json.as_i64()?),
         Proto::Uint32 | Proto::Fixed32 => Value::U32(u32::try_from(json.as_u64()?).ok()?),
         Proto::Uint64 | Proto::Fixed64 => Value::U64(json.as_u64()?),
-        #[allow(clippy::cast_possible_truncation)]
         Proto::Float => Value::F32(json.as_f64()? as f32),
         Proto::Double => Value::F64(json.as_f64()?),
         Proto::String => Value::String(json.as_str()?.to_owned()),
@@ -165,7 +166,9 @@ mod tests {
     fn a_part_survives() {
         let price = Money { amount_minor: i64::MAX, currency: "RUB".into() };
         let item =
-            OrderItem { product_id: "p".into(), name: "Чай \"A\"".into(), quantity: -3, price: Some(price) };
+            OrderItem {
+                product_id: "p".into(), name: "Чай \"A\"".into(), quantity: -3, price: Some(price)
+            };
         let order = Order { items: vec![item.clone(), OrderItem::default(), item], ..Order::default() };
         let entity = annotations::pool().get_message_by_name("artel.order.v1.Order").unwrap();
         let field = entity.get_field_by_name("items").unwrap();

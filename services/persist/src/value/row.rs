@@ -126,7 +126,6 @@ fn varint(number: u32, value: u64, out: &mut Vec<u8>) {
     encode_varint(value, out);
 }
 
-#[allow(clippy::cast_sign_loss)]
 fn whole(number: u32, kind: &Proto, value: i64, out: &mut Vec<u8>) -> Option<()> {
     match kind {
         Proto::Int32 | Proto::Int64 | Proto::Uint32 => varint(number, value as u64, out),
@@ -148,7 +147,6 @@ fn whole(number: u32, kind: &Proto, value: i64, out: &mut Vec<u8>) -> Option<()>
     Some(())
 }
 
-#[allow(clippy::cast_possible_truncation)]
 fn double(number: u32, kind: &Proto, value: f64, out: &mut Vec<u8>) {
     if *kind == Proto::Float {
         encode_key(number, WireType::ThirtyTwoBit, out);

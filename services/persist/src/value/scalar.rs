@@ -36,7 +36,6 @@ pub(crate) fn to_cell(column: &Column, value: &Value) -> Result<Cell, String> {
         (Kind::Boolean, Given::BoolValue(value)) => super::boolean(*value),
         (Kind::Boolean, _) => return expected("true or false"),
         (Kind::Double, Given::DoubleValue(value)) => Some(value.to_be_bytes().to_vec()),
-        #[allow(clippy::cast_precision_loss)]
         (Kind::Double, Given::IntValue(value)) => Some((*value as f64).to_be_bytes().to_vec()),
         (Kind::Double, _) => return expected("a number"),
         (Kind::Timestamp, Given::TimeValue(value)) => match super::timestamp(value) {

@@ -29,10 +29,10 @@ pub(crate) fn decode(entity: &Entity, mut bytes: &[u8]) -> Result<Vec<Cell>, Wro
     while !bytes.is_empty() {
         let start = bytes;
         let (number, wire) = decode_key(&mut bytes).map_err(|_| malformed())?;
-        let index = entity
-            .fields
-            .binary_search_by_key(&number, |field| field.descriptor.number())
-            .map_err(|_| Wrong::new("", format!("holds field {number}, which {} does not have", entity.name)))?;
+        let index =
+            entity.fields.binary_search_by_key(&number, |field| field.descriptor.number()).map_err(|_| {
+                Wrong::new("", format!("holds field {number}, which {} does not have", entity.name))
+            })?;
         let field = &entity.fields[index];
         let value = Wire::read(wire, &mut bytes).ok_or_else(malformed)?;
         match &field.shape {
@@ -152,7 +152,6 @@ impl<'a> Wire<'a> {
     }
 
     /// The value as a whole number of the field's kind.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap)]
     fn number(self, kind: &prost_reflect::Kind) -> Option<i64> {
         use prost_reflect::Kind as Proto;
         Some(match (kind, self) {
@@ -171,7 +170,6 @@ impl<'a> Wire<'a> {
     }
 }
 
-#[allow(clippy::cast_possible_wrap)]
 fn unzigzag(value: u64) -> i64 {
     ((value >> 1) as i64) ^ -((value & 1) as i64)
 }
@@ -188,7 +186,10 @@ fn scalar(field: &Field, value: Wire<'_>) -> Result<Cell, String> {
             if text.is_empty() {
                 None
             } else {
-                Some(super::uuid(text).ok_or_else(|| format!("must be a UUID with hyphens, is `{}`", short(text)))?)
+                Some(
+                    super::uuid(text)
+                        .ok_or_else(|| format!("must be a UUID with hyphens, is `{}`", short(text)))?,
+                )
             }
         }
         Shape::Text => Some(utf8(inside()?)?.as_bytes().to_vec()),
@@ -211,7 +212,8 @@ fn scalar(field: &Field, value: Wire<'_>) -> Result<Cell, String> {
             super::text(choice.name())
         }
         Shape::Moment => {
-            let moment = <prost_types::Timestamp as prost::Message>::decode(inside()?).map_err(|_| WRONG_TYPE)?;
+            let moment =
+                <prost_types::Timestamp as prost::Message>::decode(inside()?).map_err(|_| WRONG_TYPE)?;
             Some(timestamp(&moment).ok_or("is not between the years 1 and 9999")?)
         }
         Shape::Money | Shape::List(_) | Shape::Part => return Err(WRONG_TYPE.to_owned()),
@@ -223,7 +225,6 @@ fn money(field: &Field, mut bytes: &[u8], cells: &mut [Option<Cell>]) -> Result<
     while !bytes.is_empty() {
         let (number, wire) = decode_key(&mut bytes).map_err(|_| WRONG_TYPE)?;
         match (number, Wire::read(wire, &mut bytes).ok_or(WRONG_TYPE)?) {
-            #[allow(clippy::cast_possible_wrap)]
             (1, Wire::Varint(value)) => amount = super::bigint(value as i64),
             (2, Wire::Bytes(value)) => currency = super::text(utf8(value)?),
             _ => return Err(format!("holds field {number}, which artel.type.v1.Money does not have")),

@@ -174,8 +174,10 @@ async fn the_callers_deadline_bounds_the_statement() {
     blocking.execute("SELECT 1 FROM products FOR UPDATE", &[]).await.unwrap();
     let mut call = Call::by_service("order", WORKSPACE);
     call.deadline = Some(Instant::now() + Duration::from_millis(300));
-    let mut hurried =
-        artel_proto::persist::persist_service_client::PersistServiceClient::new(direct(&bench.service, call.clone()));
+    let mut hurried = artel_proto::persist::persist_service_client::PersistServiceClient::new(direct(
+        &bench.service,
+        call.clone(),
+    ));
     let take = || CommitRequest {
         mutations: vec![adjust::<Product>(&product.id, "stock", -1, None)],
         ..CommitRequest::default()

@@ -35,8 +35,12 @@ async fn every_kind_of_field_survives() {
     // The reference comes before what it points to: order inside a batch does not matter.
     client.commit(vec![insert(&product), insert(&category)]).await.unwrap();
     let read: Product = client.get(&product.id).await.unwrap();
-    let expected =
-        Product { version: 1, create_time: read.create_time, update_time: read.update_time, ..product.clone() };
+    let expected = Product {
+        version: 1,
+        create_time: read.create_time,
+        update_time: read.update_time,
+        ..product.clone()
+    };
     assert_eq!(read, expected);
     // An empty reference is absent.
     product.category_id = String::new();
@@ -79,15 +83,14 @@ async fn a_batch_is_all_or_nothing_and_says_which_condition_failed() {
     let take = |amount: i64| adjust::<Product>(&product.id, "stock", -amount, Some(0));
     let error = client.commit(vec![insert(&order("A-1")), take(6)]).await.unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::FailedPrecondition, "PRECONDITION_FAILED"));
-    let told = ["mutation", "condition", "field", "actual", "id"].map(|key| error.get(key).unwrap().to_owned());
+    let told =
+        ["mutation", "condition", "field", "actual", "id"].map(|key| error.get(key).unwrap().to_owned());
     assert_eq!(told, ["1", "floor", "stock", "5", &product.id]);
 
     let error = client.commit(vec![at_version(take(1), 9)]).await.unwrap_err();
     assert_eq!((error.get("condition"), error.get("actual")), (Some("version"), Some("1")));
 
-    let priced = |amount| {
-        vec![expecting(take(1), "price.amount_minor", Some(Kind::IntValue(amount)))]
-    };
+    let priced = |amount| vec![expecting(take(1), "price.amount_minor", Some(Kind::IntValue(amount)))];
     let error = client.commit(priced(1)).await.unwrap_err();
     assert_eq!(
         (error.get("condition"), error.get("field"), error.get("actual")),
@@ -97,16 +100,28 @@ async fn a_batch_is_all_or_nothing_and_says_which_condition_failed() {
 
     let error = client.commit(vec![adjust::<Product>(&new_id(), "stock", 1, None)]).await.unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::NotFound, "ROW_NOT_FOUND"));
-    let error = client.commit(vec![check::<Product>(&product.id), check::<Product>(&new_id())]).await.unwrap_err();
+    let error =
+        client.commit(vec![check::<Product>(&product.id), check::<Product>(&new_id())]).await.unwrap_err();
     assert_eq!((error.reason(), error.get("mutation")), ("ROW_NOT_FOUND", Some("1")));
     let answer = client.commit(vec![at_version(check::<Product>(&product.id), 2)]).await.unwrap();
     assert_eq!(answer.results[0].version, 2);
 
     let read: Product = client.get(&product.id).await.unwrap();
     assert_eq!((read.stock, read.version), (4, 2));
-    assert!(client.grpc.clone().query(artel_proto::persist::QueryRequest {
-        entity: "artel.order.v1.Order".into(), ..Default::default()
-    }).await.unwrap().into_inner().items.is_empty());
+    assert!(
+        client
+            .grpc
+            .clone()
+            .query(artel_proto::persist::QueryRequest {
+                entity: "artel.order.v1.Order".into(),
+                ..Default::default()
+            })
+            .await
+            .unwrap()
+            .into_inner()
+            .items
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -144,7 +159,8 @@ async fn a_taken_value_and_a_reference_to_nothing_are_told_by_name() {
     let error = client.commit(vec![insert(&order("A-1"))]).await.unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::AlreadyExists, "UNIQUE_VIOLATION"));
     assert_eq!((error.get("entity"), error.get("fields")), (Some("artel.order.v1.Order"), Some("number")));
-    let error = client.commit(vec![insert(&Order { number: "A-2".into(), ..first.clone() })]).await.unwrap_err();
+    let error =
+        client.commit(vec![insert(&Order { number: "A-2".into(), ..first.clone() })]).await.unwrap_err();
     assert_eq!((error.reason(), error.get("fields")), ("UNIQUE_VIOLATION", Some("id")));
     // What a delete frees can be taken in the same batch.
     client.commit(vec![insert(&order("A-1")), delete::<Order>(&first.id)]).await.unwrap();
@@ -193,8 +209,13 @@ async fn an_adjusted_number_never_leaves_its_bounds_or_its_type() {
         ("price.amount_minor", 2, "ceiling"),
         ("price.amount_minor", i64::MAX, "ceiling"),
     ] {
-        let error = client.commit(vec![adjust::<Product>(&product.id, field, amount, None)]).await.unwrap_err();
-        assert_eq!((error.code(), error.get("condition")), (Code::FailedPrecondition, Some(condition)), "{field}");
+        let error =
+            client.commit(vec![adjust::<Product>(&product.id, field, amount, None)]).await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.get("condition")),
+            (Code::FailedPrecondition, Some(condition)),
+            "{field}"
+        );
     }
     client.commit(vec![adjust::<Product>(&product.id, "price.amount_minor", i64::MIN, None)]).await.unwrap();
     client.commit(vec![adjust::<Product>(&product.id, "stock", 1, None)]).await.unwrap();
@@ -212,10 +233,15 @@ async fn a_body_that_is_not_the_entitys_is_refused_by_field() {
     let bench = Bench::new().await;
     let client = bench.client();
     let mut unknown = insert(&order("A-1"));
-    let Some(artel_proto::persist::mutation::Change::Insert(change)) = &mut unknown.change else { unreachable!() };
+    let Some(artel_proto::persist::mutation::Change::Insert(change)) = &mut unknown.change else {
+        unreachable!()
+    };
     change.body = [&change.body[..], &[0x98, 0x06, 0x01]].concat().into();
     let error = client.commit(vec![insert(&order("A-2")), unknown]).await.unwrap_err();
-    assert_eq!((error.code(), error.fields()[0].field.as_str()), (Code::InvalidArgument, "mutations[1].insert.body"));
+    assert_eq!(
+        (error.code(), error.fields()[0].field.as_str()),
+        (Code::InvalidArgument, "mutations[1].insert.body")
+    );
     let nul = order("A\0");
     let error = client.commit(vec![insert(&nul)]).await.unwrap_err();
     assert_eq!(error.fields()[0].field, "mutations[0].insert.body.number");
@@ -232,12 +258,17 @@ async fn the_change_log_says_who_changed_what_without_secrets() {
     let client = bench.client();
     let product = product("Чай", 5);
     let user = User { id: new_id(), email: "anna@example.com".into(), ..User::default() };
-    let credential = Credential { id: user.id.clone(), password_hash: "$argon2id$secret".into(), ..Credential::default() };
+    let credential =
+        Credential { id: user.id.clone(), password_hash: "$argon2id$secret".into(), ..Credential::default() };
     client.commit(vec![insert(&product), insert(&user), insert(&credential)]).await.unwrap();
     let changed = Product { name: "Кофе".into(), ..product.clone() };
     client.commit(vec![update(&changed, &["name", "vendor"])]).await.unwrap();
     client.commit(vec![adjust::<Product>(&product.id, "stock", -2, Some(0))]).await.unwrap();
-    let secret = expecting(update(&credential, &["password_hash"]), "password_hash", Some(Kind::StringValue("x".into())));
+    let secret = expecting(
+        update(&credential, &["password_hash"]),
+        "password_hash",
+        Some(Kind::StringValue("x".into())),
+    );
     let error = client.commit(vec![secret]).await.unwrap_err();
     assert!(!format!("{error:?}").contains("argon2id"), "{error:?}");
 

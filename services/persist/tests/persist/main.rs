@@ -1,5 +1,7 @@
 //! What persist promises, tried on a real PostgreSQL.
 
+#![allow(clippy::unwrap_used)]
+
 mod away;
 mod commit;
 mod once;

@@ -47,7 +47,10 @@ async fn a_commit_that_failed_leaves_its_key_free() {
     let client = bench.client();
     let product = product("Чай", 0);
     client.commit(vec![insert(&product)]).await.unwrap();
-    assert_eq!(client.send(taking(&product.id, "k", b"d")).await.unwrap_err().get("condition"), Some("floor"));
+    assert_eq!(
+        client.send(taking(&product.id, "k", b"d")).await.unwrap_err().get("condition"),
+        Some("floor")
+    );
     client.commit(vec![adjust::<Product>(&product.id, "stock", 1, None)]).await.unwrap();
     assert!(!client.send(taking(&product.id, "k", b"d")).await.unwrap().replayed);
 }

@@ -49,7 +49,8 @@ impl Client {
 
     async fn found(&self, request: QueryRequest) -> Vec<String> {
         let items = self.query(request).await.unwrap().items;
-        let mut names: Vec<String> = items.into_iter().map(|item| Product::decode(item).unwrap().name).collect();
+        let mut names: Vec<String> =
+            items.into_iter().map(|item| Product::decode(item).unwrap().name).collect();
         names.sort();
         names
     }
@@ -106,7 +107,10 @@ async fn a_wrong_query_is_refused_by_field_and_limit() {
         client.query(QueryRequest { r#where: Some(filter), ..of::<Product>() }).await.unwrap_err()
     };
     let error = refused(all(vec![compare("description", Operator::Equal, vec![text("x")])])).await;
-    assert_eq!((error.reason(), error.fields()[0].field.as_str()), ("FIELD_NOT_QUERYABLE", "where.all.filters[0].compare.field"));
+    assert_eq!(
+        (error.reason(), error.fields()[0].field.as_str()),
+        ("FIELD_NOT_QUERYABLE", "where.all.filters[0].compare.field")
+    );
     assert!(error.get("allowed").unwrap().contains("price.amount_minor"));
     let error = refused(compare("stock", Operator::Equal, vec![text("many")])).await;
     assert_eq!(error.fields()[0].field, "where.compare.values[0]");
@@ -119,7 +123,8 @@ async fn a_wrong_query_is_refused_by_field_and_limit() {
     assert_eq!(refused(deep).await.reason(), "FILTER_TOO_LARGE");
     let wide = any(vec![compare("stock", Operator::IsNull, vec![]); 101]);
     assert_eq!(refused(wide).await.get("limit"), Some("100"));
-    let error = client.query(QueryRequest { entity: "artel.order.v1.Nothing".into(), ..Default::default() }).await;
+    let error =
+        client.query(QueryRequest { entity: "artel.order.v1.Nothing".into(), ..Default::default() }).await;
     assert!(error.unwrap_err().message().contains("artel.order.v1.Order"));
     let error = client.query(QueryRequest { search: "чай".into(), ..of::<Order>() }).await.unwrap_err();
     assert_eq!(error.fields()[0].field, "search");
@@ -153,7 +158,7 @@ async fn pages_neither_skip_nor_repeat_while_rows_are_added() {
         event_id: format!("e{index}"),
         title: "old".into(),
         // Many share a moment, and half have none: ties and absent values are where pages break.
-        read_time: (index % 2 == 0).then(|| Timestamp { seconds: (index / 8) as i64, nanos: 0 }),
+        read_time: index.is_multiple_of(2).then_some(Timestamp { seconds: (index / 8) as i64, nanos: 0 }),
         ..Notification::default()
     };
     let old: Vec<Notification> = (0..60).map(notification).collect();
@@ -168,7 +173,10 @@ async fn pages_neither_skip_nor_repeat_while_rows_are_added() {
     ] {
         let request = QueryRequest { page_size: 7, order_by, ..of::<Notification>() };
         let seen = pages(&client, &request, async |page| {
-            let new = Notification { title: "new".into(), ..notification(1000 * page + request.order_by.len() * 100) };
+            let new = Notification {
+                title: "new".into(),
+                ..notification(1000 * page + request.order_by.len() * 100)
+            };
             let _ = client.commit(vec![insert(&Notification { event_id: new_id(), ..new })]).await.unwrap();
         })
         .await;
@@ -184,7 +192,8 @@ async fn pages_neither_skip_nor_repeat_while_rows_are_added() {
 #[tokio::test]
 async fn a_token_is_good_for_its_query_alone() {
     let (bench, client) = shop().await;
-    let request = QueryRequest { page_size: 2, with_total: true, order_by: vec![by("name", false)], ..of::<Product>() };
+    let request =
+        QueryRequest { page_size: 2, with_total: true, order_by: vec![by("name", false)], ..of::<Product>() };
     let first = client.query(request.clone()).await.unwrap();
     assert_eq!((first.items.len(), first.total), (2, Some(4)));
     let next = QueryRequest { page_token: first.next_page_token.clone(), ..request.clone() };
@@ -248,7 +257,8 @@ async fn words_are_found_in_russian_and_english_and_verbatim() {
 async fn aggregates_count_and_measure_groups() {
     let (_bench, client) = shop().await;
     let aggregate = async |group_by: &[&str], measures: Vec<(MeasureKind, &str)>| {
-        let measures = measures.into_iter().map(|(kind, field)| Measure { kind: kind.into(), field: field.into() });
+        let measures =
+            measures.into_iter().map(|(kind, field)| Measure { kind: kind.into(), field: field.into() });
         let request = AggregateRequest {
             entity: Product::NAME.into(),
             group_by: group_by.iter().map(|field| (*field).to_owned()).collect(),
@@ -256,9 +266,12 @@ async fn aggregates_count_and_measure_groups() {
             ..AggregateRequest::default()
         };
         let rows = answer(client.grpc.clone().aggregate(request).await).map(|answer| answer.rows);
-        rows.map(|rows| rows.into_iter().map(|row| (kinds(row.keys), kinds(row.measures))).collect::<Vec<_>>())
+        rows.map(|rows| {
+            rows.into_iter().map(|row| (kinds(row.keys), kinds(row.measures))).collect::<Vec<_>>()
+        })
     };
-    let vendors = aggregate(&["vendor"], vec![(MeasureKind::Count, ""), (MeasureKind::Sum, "stock")]).await.unwrap();
+    let vendors =
+        aggregate(&["vendor"], vec![(MeasureKind::Count, ""), (MeasureKind::Sum, "stock")]).await.unwrap();
     let int = |number| Some(Kind::IntValue(number));
     assert_eq!(
         vendors,

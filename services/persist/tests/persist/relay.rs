@@ -138,7 +138,8 @@ async fn what_the_broker_does_not_confirm_is_published_again_in_order() {
     let published = broker.0.lock().unwrap().events.clone();
     let firsts: Vec<_> = published.into_iter().filter(|event| seen.insert(event.id.clone())).collect();
     for (key, ids) in ids {
-        let order: Vec<String> = firsts.iter().filter(|event| event.key == key).map(|event| event.id.clone()).collect();
+        let order: Vec<String> =
+            firsts.iter().filter(|event| event.key == key).map(|event| event.id.clone()).collect();
         assert_eq!(order, ids);
     }
     let event = &firsts[0];
@@ -206,7 +207,8 @@ async fn a_database_restored_from_a_dump_goes_on_where_it_was() {
         )
         .await
         .unwrap();
-    let rows = superuser.query("SELECT id::text FROM outbox ORDER BY txid, position OFFSET 20", &[]).await.unwrap();
+    let rows =
+        superuser.query("SELECT id::text FROM outbox ORDER BY txid, position OFFSET 20", &[]).await.unwrap();
     let open: HashSet<String> = rows.iter().map(|row| row.get(0)).collect();
     let broker = Memory::default();
     let (service, _relay) = database.relaying(broker.clone()).await.unwrap();

@@ -18,14 +18,23 @@ async fn every_difference_is_told_as_a_migration_that_mends_it() {
         ("ALTER TABLE orders DROP COLUMN user_id", "ALTER TABLE orders ADD COLUMN \"user_id\" text"),
         ("ALTER TABLE orders ADD COLUMN colour text", "ALTER TABLE orders DROP COLUMN \"colour\""),
         ("ALTER TABLE products ALTER COLUMN stock TYPE bigint", "ALTER COLUMN \"stock\" TYPE integer"),
-        ("ALTER TABLE products ALTER COLUMN price_amount_minor TYPE numeric", "\"price_amount_minor\" TYPE bigint"),
+        (
+            "ALTER TABLE products ALTER COLUMN price_amount_minor TYPE numeric",
+            "\"price_amount_minor\" TYPE bigint",
+        ),
         ("ALTER TABLE products ALTER COLUMN name DROP NOT NULL", "ALTER COLUMN \"name\" SET NOT NULL"),
-        ("ALTER TABLE products ALTER COLUMN name SET DEFAULT 'x'", "ALTER COLUMN \"name\" SET DEFAULT ''::text"),
+        (
+            "ALTER TABLE products ALTER COLUMN name SET DEFAULT 'x'",
+            "ALTER COLUMN \"name\" SET DEFAULT ''::text",
+        ),
         ("DROP INDEX orders_number_key", "CREATE UNIQUE INDEX orders_number_key"),
         ("DROP INDEX products_vendor_idx", "CREATE INDEX products_vendor_idx"),
         ("CREATE UNIQUE INDEX odd ON products (name)", "DROP INDEX odd"),
         ("ALTER TABLE orders DROP CONSTRAINT orders_status_check", "ADD CONSTRAINT orders_status_check"),
-        ("ALTER TABLE products DROP CONSTRAINT products_category_id_fkey", "ADD CONSTRAINT products_category_id_fkey"),
+        (
+            "ALTER TABLE products DROP CONSTRAINT products_category_id_fkey",
+            "ADD CONSTRAINT products_category_id_fkey",
+        ),
         ("ALTER TABLE products DROP COLUMN search", "ADD COLUMN \"search\" tsvector GENERATED ALWAYS AS"),
         ("DROP TABLE emails", "CREATE TABLE emails"),
     ] {
@@ -48,6 +57,9 @@ async fn a_migration_runs_once_however_many_start_it() {
     assert_eq!(runs.iter().filter(|run| !run.is_empty()).count(), 1);
     assert!(migrate(&url).await.unwrap().is_empty());
     let superuser = database.superuser().await.unwrap();
-    superuser.batch_execute("UPDATE migration SET digest = 'other' WHERE name = '0002_entities'").await.unwrap();
+    superuser
+        .batch_execute("UPDATE migration SET digest = 'other' WHERE name = '0002_entities'")
+        .await
+        .unwrap();
     assert!(migrate(&url).await.unwrap_err().to_string().contains("was changed after it was run"));
 }

@@ -8,8 +8,8 @@ use artel_proto::catalog::Product;
 use artel_proto::order::{Order, OrderItem, OrderStatus};
 use artel_proto::persist::persist_service_client::PersistServiceClient;
 use artel_proto::persist::{
-    Adjust, Check, CommitRequest, CommitResponse, Delete, Delta, Event as Happened, Expectation, GetRequest, Idempotency,
-    Insert, Mutation, Update, Upsert, Value, mutation::Change, value::Kind,
+    Adjust, Check, CommitRequest, CommitResponse, Delete, Delta, Event as Happened, Expectation, GetRequest,
+    Idempotency, Insert, Mutation, Update, Upsert, Value, mutation::Change, value::Kind,
 };
 use artel_proto::types::Money;
 use artel_proto::{Entity, Event, FieldMask};
@@ -142,7 +142,12 @@ pub fn product(name: &str, stock: i32) -> Product {
 }
 
 pub fn order(number: &str) -> Order {
-    let item = |name: &str, quantity| OrderItem { product_id: new_id(), name: name.into(), quantity, price: rubles(5) };
+    let item = |name: &str, quantity| OrderItem {
+        product_id: new_id(),
+        name: name.into(),
+        quantity,
+        price: rubles(5),
+    };
     Order {
         id: new_id(),
         number: number.into(),

@@ -21,7 +21,8 @@ async fn a_row_of_another_workspace_is_not_there() {
     let product = product("Чай", 5);
     own.commit(vec![insert(&product)]).await.unwrap();
     assert_eq!(other.get::<Product>(&product.id).await, None);
-    let query = QueryRequest { entity: "artel.catalog.v1.Product".into(), with_total: true, ..Default::default() };
+    let query =
+        QueryRequest { entity: "artel.catalog.v1.Product".into(), with_total: true, ..Default::default() };
     assert_eq!(answer(other.grpc.clone().query(query).await).unwrap().total, Some(0));
     for mutation in [
         adjust::<Product>(&product.id, "stock", -1, None),
@@ -105,7 +106,8 @@ async fn persist_does_not_start_where_workspaces_are_not_kept_apart() {
 async fn a_call_without_a_workspace_is_refused() {
     let bench = Bench::new().await;
     let call = artel_client::Call::by_service("order", "");
-    let mut client = artel_proto::persist::persist_service_client::PersistServiceClient::new(direct(&bench.service, call));
+    let mut client =
+        artel_proto::persist::persist_service_client::PersistServiceClient::new(direct(&bench.service, call));
     let request = GetRequest { entity: "artel.order.v1.Order".into(), ids: vec![new_id()] };
     assert_eq!(client.get(request).await.unwrap_err().code(), tonic::Code::Unauthenticated);
 }
@@ -113,7 +115,9 @@ async fn a_call_without_a_workspace_is_refused() {
 #[tokio::test]
 async fn a_role_that_policies_do_not_bind_is_refused() {
     let bench = Bench::new().await;
-    for (role, reason) in [("artel_owner", "owns tables"), ("artel_system", "not bound by row-level security")] {
+    for (role, reason) in
+        [("artel_owner", "owns tables"), ("artel_system", "not bound by row-level security")]
+    {
         let mut settings = bench.database.settings().unwrap();
         settings.set_database_url(Secret::new(bench.database.url(role)));
         let refused = relaying(&settings, crate::support::Nowhere).await.err().expect("it started");
@@ -126,7 +130,8 @@ async fn an_event_is_taken_from_its_own_service_only() {
     let bench = Bench::new().await;
     let placed = happened(&artel_proto::order::OrderPlaced { order_id: "k".into(), ..Default::default() });
     let product = product("Чай", 5);
-    let request = CommitRequest { mutations: vec![insert(&product)], events: vec![placed], ..Default::default() };
+    let request =
+        CommitRequest { mutations: vec![insert(&product)], events: vec![placed], ..Default::default() };
     let catalog = PersistServiceClient::new(direct(&bench.service, Call::by_service("catalog", WORKSPACE)));
     let error = answer(catalog.clone().commit(request.clone()).await).unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::PermissionDenied, "FOREIGN_EVENT"));
