@@ -2,6 +2,7 @@
 //! on its command line; nothing in a service knows which others are beside it.
 
 mod config;
+mod docs;
 mod events;
 mod import;
 mod keys;
@@ -80,6 +81,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write the pages of docs/services from the contracts
+    #[command(after_help = "Example: artel docs --check")]
+    Docs {
+        /// Write nothing; fail where a page says something else
+        #[arg(long)]
+        check: bool,
+        /// Where the pages are
+        #[arg(default_value = "docs/services")]
+        folder: PathBuf,
+    },
     /// Run the mailbox: an SMTP sandbox that keeps and shows every e-mail
     Mailbox(MailboxArgs),
 }
@@ -99,6 +110,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Keys(action) => keys::run(action, &cli.endpoints).await,
         Command::Config { section } => config::run(&load()?, &section),
         Command::Events { json } => events::run(json).await,
+        Command::Docs { check, folder } => docs::run(&folder, check),
         Command::Mailbox(args) => {
             artel_handle::init_logs("console", "info")?;
             Ok(artel_mailbox::run(args.into(), artel_handle::told_to_stop()).await?)

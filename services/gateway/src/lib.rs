@@ -6,6 +6,7 @@ mod body;
 mod catalogue;
 mod config;
 mod control;
+mod pages;
 mod reflection;
 mod service;
 mod surface;

@@ -13,13 +13,14 @@ use tokio::sync::watch;
 
 use crate::config::{DEFAULTS, GatewayConfig};
 use crate::control::ControlPlane;
+use crate::pages;
 use crate::surface::{GATEWAY, Surface};
 
 /// The service.
 ///
 /// # Errors
 /// Where the configuration is wrong, the contracts cannot be put on the map, or the control plane's port is taken.
-pub async fn build(host: Host) -> anyhow::Result<Service> {
+pub async fn service(host: Host) -> anyhow::Result<Service> {
     let config: GatewayConfig = host.section(DEFAULTS)?;
     config.check()?;
     let control = Arc::new(ControlPlane::new(Surface::read(annotations::pool())?, &config));
@@ -29,7 +30,7 @@ pub async fn build(host: Host) -> anyhow::Result<Service> {
     let grace = Duration::from_millis(host.mesh().drain_grace_ms);
 
     let ready = watch::Sender::new(false);
-    let mut service = Service::new(GATEWAY).needs("Consul", ready.subscribe());
+    let mut service = Service::new(GATEWAY).http(pages::router()).needs("Consul", ready.subscribe());
     for name in control.hosts() {
         let (name, instances, control) = (name.clone(), host.consul().watch(name), control.clone());
         service = service.task(move |draining| follow(name, instances, control, draining, grace));
