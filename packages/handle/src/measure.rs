@@ -1,6 +1,6 @@
 //! Rate, errors and duration of every method, and one log line for what went wrong.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use artel_client::Call;
@@ -14,9 +14,12 @@ use tracing::Instrument as _;
 const BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 static PROMETHEUS: OnceLock<PrometheusHandle> = OnceLock::new();
+/// Services of one process start at once, and the recorder can be installed once.
+static INSTALL: Mutex<()> = Mutex::new(());
 
 /// The process' metrics; installed when first asked for.
 pub(crate) fn prometheus() -> anyhow::Result<&'static PrometheusHandle> {
+    let _installing = INSTALL.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(handle) = PROMETHEUS.get() {
         return Ok(handle);
     }
@@ -46,4 +49,25 @@ pub(crate) async fn measure(State(service): State<&'static str>, request: Reques
     metrics::histogram!("artel_request_seconds", &labels[..2]).record(begin.elapsed().as_secs_f64());
     span.in_scope(|| tracing::debug!(?code, micros = begin.elapsed().as_micros(), "answered"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_that_start_at_once_share_one_recorder() {
+        let begin = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            let starting: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        begin.wait();
+                        prometheus().is_ok()
+                    })
+                })
+                .collect();
+            assert!(starting.into_iter().all(|thread| thread.join().unwrap()));
+        });
+    }
 }
