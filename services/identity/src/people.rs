@@ -121,7 +121,7 @@ impl People {
         }
     }
 
-    /// Grants a role. True tokens say so after the next refresh.
+    /// Grants a role. Access tokens say so after the next refresh.
     pub(crate) async fn grant(&self, call: &Call, email: &str, role: &str) -> Result<User, Error> {
         self.change_roles(call, email, role, |roles| domain::with_role(roles, role)).await
     }

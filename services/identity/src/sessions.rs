@@ -164,3 +164,56 @@ impl Sessions {
 fn is_race(error: &Error) -> bool {
     matches!(error.reason(), "PRECONDITION_FAILED" | "ROW_NOT_FOUND" | "IDEMPOTENCY_KEY_REUSED")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use artel_handle::testing::LocalMesh;
+    use artel_persist::testing::TestDatabase;
+
+    use super::*;
+    use crate::keys::Keyring;
+    use crate::settings::{DEFAULTS, Settings};
+
+    #[tokio::test]
+    async fn sessions_that_ended_by_themselves_are_swept_by_two_copies_at_once() {
+        let database = TestDatabase::create().await.unwrap();
+        let key = "5e".repeat(32);
+        let mesh = LocalMesh::start(&format!("[identity]\nkey = '{key}'")).await.unwrap();
+        mesh.serve(database.persist().await.unwrap()).await.unwrap();
+        let host = mesh.host("identity");
+        let settings: Settings = host.section(DEFAULTS).unwrap();
+        let keyring = Arc::new(Keyring::new(&host, &settings).unwrap());
+        let access = AccessTokens::new(keyring, settings.access_token_lifetime(), "");
+        let sessions = Sessions::new(host.repo(), access, settings.session_lifetime());
+
+        let (repo, call) = (host.repo(), host.call());
+        let user = User {
+            id: new_id(),
+            email: "anna@example.com".into(),
+            display_name: "Anna".into(),
+            ..User::default()
+        };
+        let mut commit = Commit::new().insert(&user);
+        for hours in [-72, -25, -23, 24] {
+            let session = Session {
+                id: new_id(),
+                user_id: user.id.clone(),
+                expire_time: Some(time::after(TimeDelta::hours(hours))),
+                ..Session::default()
+            };
+            commit = commit.insert(&session);
+        }
+        repo.commit(&call, commit).await.unwrap();
+        let (one, other) = tokio::join!(sessions.sweep(&call), sessions.sweep(&call));
+        one.and(other).unwrap();
+        let left = repo.query::<Session>(&call, Query::new()).await.unwrap().items;
+        let yesterday = Utc::now() - TimeDelta::days(1);
+        assert_eq!(left.len(), 2);
+        for session in left {
+            assert!(time::to_chrono(&session.expire_time.unwrap()).unwrap() > yesterday);
+        }
+        sessions.sweep(&call).await.unwrap();
+    }
+}

@@ -1,5 +1,7 @@
 //! The service over the real `persist`, behind the whole server stack, with its tasks running.
 
+#![allow(clippy::unwrap_used)]
+
 mod keys;
 mod profile;
 mod register;
