@@ -119,7 +119,9 @@ async fn policy(database: &Database) -> anyhow::Result<()> {
 
 fn plainly(failure: Failure) -> anyhow::Error {
     match failure {
-        Failure::Away(cause) => anyhow::anyhow!("PostgreSQL cannot be reached: {cause}"),
+        Failure::Away(cause) | Failure::Lost(cause) => {
+            anyhow::anyhow!("PostgreSQL cannot be reached: {cause}")
+        }
         failure => anyhow::anyhow!("PostgreSQL refused: {failure:?}"),
     }
 }

@@ -17,9 +17,6 @@ use crate::failure::Failure;
 use crate::sql::{DriverRow, Statement};
 use crate::value;
 
-/// The cause of a refusal while PostgreSQL is known to be away: nothing was sent.
-pub(crate) const KNOWN_AWAY: &str = "known to be away";
-
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(3);
 /// What PostgreSQL is given beyond a statement's own time before the connection is given up.
@@ -73,7 +70,7 @@ impl Database {
     /// A connection; refused at once while PostgreSQL is known to be away.
     pub(crate) async fn connection(&self) -> Result<Object<AsyncPgConnection>, Failure> {
         if !*self.up.borrow() {
-            return Err(Failure::Away(KNOWN_AWAY.to_owned()));
+            return Err(Failure::Away("known to be away".to_owned()));
         }
         let connection = self.any_connection().await;
         if let Err(Failure::Away(_)) = &connection {
@@ -106,7 +103,7 @@ impl Database {
         let at_start = |failure| Failed { statement: 0, failure };
         let connection = self.connection().await.map_err(at_start)?;
         let task = tokio::spawn(transact(connection, begin, scope, statements));
-        task.await.unwrap_or_else(|error| Err(at_start(Failure::Away(error.to_string()))))
+        task.await.unwrap_or_else(|error| Err(at_start(Failure::Lost(error.to_string()))))
     }
 
     /// Runs statements that only read, for a workspace.
@@ -119,7 +116,7 @@ impl Database {
         loop {
             match self.transaction("BEGIN READ ONLY", scope, statements.clone()).await {
                 // A connection that died while it lay idle tells so only when it is used.
-                Err(Failed { failure: Failure::Away(_), .. }) if again => again = false,
+                Err(Failed { failure: Failure::Lost(_), .. }) if again => again = false,
                 result => return result.map_err(|failed| failed.failure),
             }
         }
@@ -145,7 +142,7 @@ impl Database {
     }
 
     /// Asks PostgreSQL how it is, again and again.
-    pub(crate) async fn watch(self, every: Duration) {
+    pub(crate) async fn watch(&self, every: Duration) {
         loop {
             let _ = self.probe().await;
             tokio::time::sleep(every).await;
@@ -188,7 +185,7 @@ async fn transact(
         Err(_) => {
             // Nobody knows what it is doing: it is not used again.
             drop(Object::take(connection));
-            return Err(failed(0, Failure::Away("PostgreSQL did not answer in time".to_owned())));
+            return Err(failed(0, Failure::Lost("PostgreSQL did not answer in time".to_owned())));
         }
     };
     let mut rows = Vec::with_capacity(count);
@@ -198,7 +195,7 @@ async fn transact(
             Ok(_) => {}
             Err(error) => {
                 let failure = Failure::from(error);
-                if matches!(failure, Failure::Away(_)) {
+                if matches!(failure, Failure::Lost(_)) {
                     drop(Object::take(connection));
                 }
                 return Err(failed(index, failure));

@@ -8,8 +8,10 @@ use tonic::Code;
 /// Why a statement or a connection failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// There is no connection, or it was lost: nobody knows whether what was sent last was done.
+    /// There is no connection: nothing was sent.
     Away(String),
+    /// The connection was lost: nobody knows whether what was sent was done.
+    Lost(String),
     /// All connections were in use for too long.
     Busy,
     /// A deadlock or a serialization failure: the same again will work.
@@ -50,7 +52,7 @@ impl From<Diesel> for Failure {
         let constraint = || information.constraint_name().unwrap_or_default().to_owned();
         match kind {
             DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => {
-                Self::Away(information.message().to_owned())
+                Self::Lost(information.message().to_owned())
             }
             DatabaseErrorKind::SerializationFailure => Self::Conflict,
             DatabaseErrorKind::UniqueViolation => Self::Unique { index: constraint() },
@@ -86,7 +88,7 @@ fn by_text(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option
     .iter()
     .any(|start| message.starts_with(start))
     {
-        return Some(Failure::Away(message.to_owned()));
+        return Some(Failure::Lost(message.to_owned()));
     }
     if message.ends_with("out of range")
         || message.starts_with("index row")
@@ -100,7 +102,7 @@ fn by_text(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Away(cause) => {
+            Failure::Away(cause) | Failure::Lost(cause) => {
                 Self::unavailable("DATABASE_AWAY", "The database cannot be reached. Try again in a moment.")
                     .retry_after(std::time::Duration::from_secs(1))
                     .caused_by(cause)

@@ -36,9 +36,6 @@ pub use persist::{DEFAULTS, Settings};
 pub use plan::PlanError;
 pub use relay::Broker;
 
-/// How often PostgreSQL is asked whether it is there.
-const PROBE: Duration = Duration::from_secs(1);
-
 /// The service `persist`.
 ///
 /// # Errors
@@ -48,12 +45,12 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
     let persist = Arc::new(Persist::open(&settings).await?);
     let publisher = Publisher::connect(&host.broker()?, &Topology::default());
     let relay = Relay::of(&persist, publisher, &settings);
-    let (probed, system) = (persist.database.clone(), persist.system.clone());
+    let (watched, system) = (Arc::clone(&persist), persist.system.clone());
     Ok(Service::new("persist")
         .needs("postgres", persist.database.up())
         .grpc(PersistServiceServer::new(Api(persist)))
         .task(|stop| until(stop, relay.run()))
-        .task(|stop| until(stop, probed.watch(PROBE)))
+        .task(|stop| until(stop, watched.watch()))
         .every(Duration::from_secs(settings.sweep_minutes * 60), move |_| {
             sweep(system.clone(), settings.outbox_days)
         }))

@@ -41,6 +41,11 @@ impl Settings {
         self.database_url = url;
     }
 
+    /// The same for the relay and the sweeper.
+    pub fn set_system_url(&mut self, url: Secret) {
+        self.system_url = url;
+    }
+
     /// The URL of the role that owns the schema.
     #[must_use]
     pub fn migration_url(&self) -> &Secret {
@@ -83,12 +88,20 @@ impl Persist {
         })
     }
 
+    /// Asks PostgreSQL how it is, again and again.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        futures::join!(self.database.watch(PROBE), self.system.watch(PROBE));
+    }
+
     /// The scope of a read for this caller; refused where its time is up.
     pub(crate) fn scope(&self, caller: &Caller) -> Result<Scope, Error> {
         let scope = Scope::new(caller.workspace, caller.deadline, self.limits.time);
         if scope.time.is_zero() { Err(Failure::Timeout.into()) } else { Ok(scope) }
     }
 }
+
+/// How often PostgreSQL is asked whether it is there.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// The relay and the sweeper, and one to spare.
 const SYSTEM_CONNECTIONS: usize = 3;

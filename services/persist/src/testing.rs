@@ -171,9 +171,9 @@ impl Drop for TestDatabase {
 pub async fn relaying(settings: &Settings, broker: impl Broker) -> anyhow::Result<(Service, JoinHandle<()>)> {
     let persist = Arc::new(Persist::open(settings).await?);
     let relay = Relay::of(&persist, broker, settings);
-    let probed = persist.database.clone();
+    let watched = Arc::clone(&persist);
     let running = tokio::spawn(async move {
-        futures::join!(relay.run(), probed.watch(crate::PROBE));
+        futures::join!(relay.run(), watched.watch());
     });
     Ok((api(persist), running))
 }

@@ -82,7 +82,9 @@ impl Committer {
                         }
                         // Swept between the two statements: the key is free again.
                         Ok(None) => {}
-                        Err(Failure::Away(cause)) => wait_for_database(&mut lost, cause).await?,
+                        Err(Failure::Away(cause) | Failure::Lost(cause)) => {
+                            wait_for_database(&mut lost, cause).await?;
+                        }
                         Err(failure) => return Err(failure.into()),
                     }
                 }
@@ -92,12 +94,10 @@ impl Committer {
                     let jitter = rand::rng().random_range(1..=4_u64 << conflicts.min(6));
                     tokio::time::sleep(Duration::from_millis(jitter)).await;
                 }
-                // Refused before anything was sent.
-                Failure::Away(cause) if cause == crate::database::KNOWN_AWAY && lost.is_none() => {
-                    return Err(Failure::Away(cause).into());
-                }
+                // Nothing was sent, now or before.
+                Failure::Away(cause) if lost.is_none() => return Err(Failure::Away(cause).into()),
                 // Nobody knows what became of it: the same key finds out, or does it now.
-                Failure::Away(cause) => wait_for_database(&mut lost, cause).await?,
+                Failure::Away(cause) | Failure::Lost(cause) => wait_for_database(&mut lost, cause).await?,
                 failure => {
                     let (step, _) = &steps[statement.min(steps.len() - 1)];
                     let at = Place { database, scope, plans, batch: &batch, step };

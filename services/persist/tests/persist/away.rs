@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::Code;
 
+use crate::broker::Memory;
 use crate::support::*;
 
 /// A wire between persist and PostgreSQL that can be cut.
@@ -77,18 +78,20 @@ impl Wire {
     }
 }
 
-async fn wired() -> (TestDatabase, Wire, Service) {
+async fn wired() -> (TestDatabase, Wire, Service, Memory) {
     let database = TestDatabase::create().await.unwrap();
     let (wire, address) = Wire::to(database.address()).await;
     let mut settings = database.settings().unwrap();
     settings.set_database_url(Secret::new(database.url_at(&address, "artel")));
-    let (service, _) = relaying(&settings, Nowhere).await.unwrap();
-    (database, wire, service)
+    settings.set_system_url(Secret::new(database.url_at(&address, "artel_system")));
+    let broker = Memory::default();
+    let (service, _) = relaying(&settings, broker.clone()).await.unwrap();
+    (database, wire, service, broker)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_connection_dies_after_it_was_sent_is_resolved() {
-    let (_database, wire, service) = wired().await;
+    let (_database, wire, service, broker) = wired().await;
     let client = client(&service, WORKSPACE);
     let product = product("Чай", 100);
     client.commit(vec![insert(&product)]).await.unwrap();
@@ -111,6 +114,7 @@ async fn a_commit_whose_connection_dies_after_it_was_sent_is_resolved() {
         assert!(!answer.replayed && answer.event_ids.len() == 1 && answer.position > 0);
         let read: Product = client.get(&product.id).await.unwrap();
         assert_eq!((read.stock, read.version), (100 - i32::try_from(round).unwrap() - 1, version));
+        broker.wait_for(&answer.event_ids).await;
         if keyed {
             assert!(client.send(request).await.unwrap().replayed);
         }
@@ -119,7 +123,7 @@ async fn a_commit_whose_connection_dies_after_it_was_sent_is_resolved() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_postgresql_is_away_callers_are_told_at_once_and_then_it_goes_on() {
-    let (_database, wire, service) = wired().await;
+    let (_database, wire, service, broker) = wired().await;
     let client = client(&service, WORKSPACE);
     let product = product("Чай", 100);
     client.commit(vec![insert(&product)]).await.unwrap();
@@ -138,6 +142,7 @@ async fn while_postgresql_is_away_callers_are_told_at_once_and_then_it_goes_on()
     wire.cut.store(false, Ordering::SeqCst);
     for _ in 0..200 {
         if client.grpc.clone().get(get.clone()).await.is_ok() {
+            broker.wait_for(&client.send(placed("k")).await.unwrap().event_ids).await;
             assert_eq!(client.get::<Product>(&product.id).await.unwrap().stock, 100);
             return;
         }
@@ -190,6 +195,39 @@ async fn the_callers_deadline_bounds_the_statement() {
     assert_eq!(answer(hurried.commit(take()).await).unwrap_err().code(), Code::DeadlineExceeded);
     blocking.rollback().await.unwrap();
     assert_eq!(client.get::<Product>(&product.id).await.unwrap().stock, 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_does_not_wait_for_a_connection_for_long() {
+    let bench = Bench::new().await;
+    let client = bench.client();
+    let product = product("Чай", 100);
+    client.commit(vec![insert(&product)]).await.unwrap();
+    let mut superuser = bench.database.superuser().await.unwrap();
+    let blocking = superuser.transaction().await.unwrap();
+    blocking.execute("SELECT 1 FROM products FOR UPDATE", &[]).await.unwrap();
+    // As many as there are connections hang on one row.
+    let take = || adjust::<Product>(&product.id, "stock", -1, None);
+    let hanging = (0..16).map(|_| {
+        let (client, take) = (client.clone(), take());
+        tokio::spawn(async move { client.commit(vec![take]).await })
+    });
+    let hanging: Vec<_> = hanging.collect();
+    let get = GetRequest { entity: "artel.catalog.v1.Product".into(), ids: vec![product.id.clone()] };
+    let busy = async {
+        loop {
+            match answer(client.grpc.clone().get(get.clone()).await) {
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => return error,
+            }
+        }
+    };
+    let error = tokio::time::timeout(Duration::from_secs(8), busy).await.unwrap();
+    assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, "POOL_EXHAUSTED"));
+    blocking.rollback().await.unwrap();
+    for commit in hanging {
+        commit.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod away;
+mod broker;
 mod commit;
+mod model;
 mod once;
 mod query;
 mod race;

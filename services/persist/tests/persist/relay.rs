@@ -1,70 +1,16 @@
 //! The relay skips nothing, keeps the order of each key, and goes on after whatever happens.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use artel_persist::Broker;
 use artel_persist::testing::{TestDatabase, relaying};
-use artel_proto::order::{OrderCancelled, OrderPlaced};
+use artel_proto::order::OrderCancelled;
 use artel_proto::persist::CommitRequest;
-use artel_queue::{Outcome, Outgoing, Unfinished};
 use artel_util::new_id;
 use futures::future::try_join_all;
 
+use crate::broker::Memory;
 use crate::support::*;
-
-/// A broker in memory that can be told to fail.
-#[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Ledger>>);
-
-#[derive(Default)]
-struct Ledger {
-    events: Vec<Outgoing>,
-    /// Refuses the rest of a batch after so many, once for each entry.
-    fail_after: Vec<usize>,
-    unroutable: HashSet<String>,
-}
-
-impl Broker for Memory {
-    async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
-        let mut ledger = self.0.lock().unwrap();
-        let taken = ledger.fail_after.pop().unwrap_or(batch.len()).min(batch.len());
-        ledger.events.extend_from_slice(&batch[..taken]);
-        let outcome = |event: &Outgoing| {
-            if ledger.unroutable.contains(&event.name) { Outcome::Unroutable } else { Outcome::Confirmed }
-        };
-        if taken == batch.len() {
-            return Ok(batch.iter().map(outcome).collect());
-        }
-        let known = batch.iter().enumerate().map(|(index, event)| (index < taken).then(|| outcome(event)));
-        Err(Unfinished { outcomes: known.collect(), cause: artel_queue::Error::Away(Duration::ZERO) })
-    }
-}
-
-impl Memory {
-    fn ids(&self) -> Vec<String> {
-        self.0.lock().unwrap().events.iter().map(|event| event.id.clone()).collect()
-    }
-
-    async fn wait_for(&self, ids: &[String]) {
-        let wanted: HashSet<&String> = ids.iter().collect();
-        for _ in 0..600 {
-            let seen: HashSet<String> = self.ids().into_iter().collect();
-            if wanted.iter().all(|id| seen.contains(*id)) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        let seen: HashSet<String> = self.ids().into_iter().collect();
-        panic!("{} events were lost", wanted.iter().filter(|id| !seen.contains(**id)).count());
-    }
-}
-
-fn placed(key: &str) -> CommitRequest {
-    let event = OrderPlaced { order_id: key.into(), ..OrderPlaced::default() };
-    CommitRequest { events: vec![happened(&event)], ..CommitRequest::default() }
-}
 
 async fn events(client: &Client, count: usize) -> Vec<String> {
     let mut ids = Vec::new();

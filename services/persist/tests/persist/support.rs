@@ -5,7 +5,7 @@ use artel_handle::Service;
 use artel_handle::testing::{Direct, direct};
 use artel_persist::testing::TestDatabase;
 use artel_proto::catalog::Product;
-use artel_proto::order::{Order, OrderItem, OrderStatus};
+use artel_proto::order::{Order, OrderItem, OrderPlaced, OrderStatus};
 use artel_proto::persist::persist_service_client::PersistServiceClient;
 use artel_proto::persist::{
     Adjust, Check, CommitRequest, CommitResponse, Delete, Delta, Event as Happened, Expectation, GetRequest,
@@ -159,14 +159,7 @@ pub fn order(number: &str) -> Order {
     }
 }
 
-/// A broker that never answers.
-pub struct Nowhere;
-
-impl artel_persist::Broker for Nowhere {
-    async fn publish(
-        &self,
-        _: &[artel_queue::Outgoing],
-    ) -> Result<Vec<artel_queue::Outcome>, artel_queue::Unfinished> {
-        std::future::pending().await
-    }
+pub fn placed(key: &str) -> CommitRequest {
+    let event = OrderPlaced { order_id: key.into(), ..OrderPlaced::default() };
+    CommitRequest { events: vec![happened(&event)], ..CommitRequest::default() }
 }

@@ -120,7 +120,7 @@ async fn a_role_that_policies_do_not_bind_is_refused() {
     {
         let mut settings = bench.database.settings().unwrap();
         settings.set_database_url(Secret::new(bench.database.url(role)));
-        let refused = relaying(&settings, crate::support::Nowhere).await.err().expect("it started");
+        let refused = relaying(&settings, crate::broker::Nowhere).await.err().expect("it started");
         assert!(format!("{refused:#}").contains(reason), "{refused:#}");
     }
 }

@@ -1,0 +1,64 @@
+//! Brokers for tests.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use artel_persist::Broker;
+use artel_queue::{Outcome, Outgoing, Unfinished};
+
+/// A broker in memory that can be told to fail.
+#[derive(Clone, Default)]
+pub struct Memory(pub Arc<Mutex<Ledger>>);
+
+#[derive(Default)]
+pub struct Ledger {
+    pub events: Vec<Outgoing>,
+    /// Refuses the rest of a batch after so many, once for each entry.
+    pub fail_after: Vec<usize>,
+    pub unroutable: HashSet<String>,
+}
+
+impl Broker for Memory {
+    async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        let mut ledger = self.0.lock().unwrap();
+        let taken = ledger.fail_after.pop().unwrap_or(batch.len()).min(batch.len());
+        ledger.events.extend_from_slice(&batch[..taken]);
+        let outcome = |event: &Outgoing| {
+            if ledger.unroutable.contains(&event.name) { Outcome::Unroutable } else { Outcome::Confirmed }
+        };
+        if taken == batch.len() {
+            return Ok(batch.iter().map(outcome).collect());
+        }
+        let known = batch.iter().enumerate().map(|(index, event)| (index < taken).then(|| outcome(event)));
+        Err(Unfinished { outcomes: known.collect(), cause: artel_queue::Error::Away(Duration::ZERO) })
+    }
+}
+
+impl Memory {
+    pub fn ids(&self) -> Vec<String> {
+        self.0.lock().unwrap().events.iter().map(|event| event.id.clone()).collect()
+    }
+
+    pub async fn wait_for(&self, ids: &[String]) {
+        let wanted: HashSet<&String> = ids.iter().collect();
+        for _ in 0..600 {
+            let seen: HashSet<String> = self.ids().into_iter().collect();
+            if wanted.iter().all(|id| seen.contains(*id)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let seen: HashSet<String> = self.ids().into_iter().collect();
+        panic!("{} events were lost", wanted.iter().filter(|id| !seen.contains(**id)).count());
+    }
+}
+
+/// A broker that never answers.
+pub struct Nowhere;
+
+impl Broker for Nowhere {
+    async fn publish(&self, _: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        std::future::pending().await
+    }
+}
