@@ -39,7 +39,7 @@ pub fn curl(method: &MethodDescriptor, binding: &Binding, access: &Access) -> St
         parts.push("-H 'Content-Type: application/json'".to_owned());
         parts.push(format!("-d '{}'", body.to_string().replace('\'', "'\\''")));
     }
-    parts.join(" \\\n  ")
+    joined(&parts)
 }
 
 /// A call with grpcurl.
@@ -48,13 +48,27 @@ pub fn grpcurl(method: &MethodDescriptor, access: &Access) -> String {
     if *access != Access::Public {
         parts.push("-H \"authorization: Bearer $TOKEN\"".to_owned());
     }
-    let message = object(&method.input(), 0);
+    let mut message = object(&method.input(), 0);
+    if let (true, Some(members)) = (lists(method), message.as_object_mut()) {
+        members.retain(|name, _| matches!(name.as_str(), "search" | "pageSize"));
+    }
     if message.as_object().is_some_and(|members| !members.is_empty()) {
         parts.push(format!("-d '{message}'"));
     }
     let address = ADDRESS.trim_start_matches("http://");
     parts.push(format!("{address} {}/{}", method.parent_service().full_name(), method.name()));
-    parts.join(" \\\n  ")
+    joined(&parts)
+}
+
+/// On one line where it fits.
+fn joined(parts: &[String]) -> String {
+    let line = parts.join(" ");
+    if line.len() <= 90 { line } else { parts.join(" \\\n  ") }
+}
+
+/// A method that asks for pages: everything in its request is a wish, and one or two show how.
+fn lists(method: &MethodDescriptor) -> bool {
+    method.input().get_field_by_name("page_token").is_some()
 }
 
 /// The body, where the method has one.
@@ -85,7 +99,7 @@ fn in_path(input: &MessageDescriptor, binding: &Binding, json_name: &str) -> boo
 fn change(message: &MessageDescriptor) -> Value {
     let text = message.fields().find(|field| {
         let options = annotations::field(field);
-        let rules = options.rules.clone().unwrap_or_default();
+        let rules = options.rules.unwrap_or_default();
         field.kind() == Kind::String && rules.required && rules.format() == Format::Unspecified
     });
     let field = text.or_else(|| message.fields().find(|field| !annotations::field(field).key));
@@ -123,7 +137,7 @@ fn object(message: &MessageDescriptor, depth: usize) -> Value {
     let mut members = Map::new();
     for field in message.fields() {
         let options = annotations::field(&field);
-        let rules = options.rules.clone().unwrap_or_default();
+        let rules = options.rules.unwrap_or_default();
         let given = options.key || options.stamp() != Stamp::Unspecified;
         let optional = rules.gte.is_some() && field.name() == "stock";
         let skip = matches!(field.name(), "update_mask" | "page_token" | "old_price")

@@ -66,7 +66,7 @@ fn unfold(
         format!("{parent}.{}", field.json_name())
     };
     let path = if repeated { format!("{path}[]") } else { path };
-    let rules = options.rules.clone().unwrap_or_default();
+    let rules = options.rules.unwrap_or_default();
     let mut said = if direction == Direction::In { rules_in_words(&rules) } else { Vec::new() };
     if direction == Direction::In
         && (options.stamp() != Stamp::Unspecified || (options.key && above.len() > 1))

@@ -7,6 +7,8 @@ use crate::model::{Access, Field, Method, Service};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
+/// More fields than this are many.
+const LONG: usize = 12;
 const GUIDE: &str = include_str!("guide.html");
 
 /// The reference of everything that can be called from outside.
@@ -105,8 +107,8 @@ fn article(service: &Service, method: &Method) -> String {
         paragraphs(&method.comment)
     );
     html.push_str("<div class=\"columns\"><div>\n");
-    html.push_str(&fields("Request", &method.request, true));
-    html.push_str(&fields("Answer", &method.response, false));
+    html.push_str(&request(method));
+    html.push_str(&answer(method));
     html.push_str(&refusals(method));
     html.push_str("</div>\n<div class=\"examples\">\n");
     if let Some(curl) = &method.curl {
@@ -117,11 +119,21 @@ fn article(service: &Service, method: &Method) -> String {
     html
 }
 
-fn fields(heading: &str, fields: &[Field], places: bool) -> String {
+fn request(method: &Method) -> String {
+    format!("<h4>Request</h4>\n{}", fields(&method.request, true))
+}
+
+/// A long answer is folded: who calls looks for what to send first.
+fn answer(method: &Method) -> String {
+    let open = if method.response.len() <= LONG { " open" } else { "" };
+    format!("<details{open}><summary>Answer</summary>\n{}</details>\n", fields(&method.response, false))
+}
+
+fn fields(fields: &[Field], places: bool) -> String {
     if fields.is_empty() {
-        return format!("<h4>{heading}</h4>\n<p class=\"none\">Nothing.</p>\n");
+        return "<p class=\"none\">Nothing.</p>\n".to_owned();
     }
-    let mut html = format!("<h4>{heading}</h4>\n<dl class=\"fields\">\n");
+    let mut html = "<dl class=\"fields\">\n".to_owned();
     for field in fields {
         let last = field.path.rsplit('.').next().unwrap_or_default();
         let _ = write!(

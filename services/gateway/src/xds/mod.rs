@@ -11,6 +11,8 @@ mod routes;
 mod server;
 mod session;
 mod snapshot;
+#[cfg(test)]
+mod table;
 
 pub use server::DiscoveryServer;
 pub use snapshot::{Resource, ResourceType, Snapshot};
