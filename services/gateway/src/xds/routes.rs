@@ -118,7 +118,6 @@ fn call(
                 max_stream_duration: timeout,
                 grpc_timeout_header_max: timeout,
                 grpc_timeout_header_offset: millis(MARGIN_MS),
-                ..Default::default()
             }),
             retry_policy: Some(retries(method, config)),
             ..Default::default()
