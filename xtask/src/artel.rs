@@ -33,10 +33,26 @@ pub fn services_of(root: &Path) -> Vec<String> {
     names
 }
 
+/// cargo, as if called from a shell. `cargo run` tells the program it runs about that program's own package; build
+/// scripts that look at those variables (ring's does) would run anew with each change between the two ways to call it,
+/// and a third of all crates after them.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"]
+            .iter()
+            .any(|it| text.starts_with(it))
+        {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// Builds it and gives its path. What cargo prints goes to `logs/build.log`, and into an error.
 pub fn build(log: &Path, release: bool, step: &Step) -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut child = Command::new(cargo)
+    let mut child = cargo()
         .args(["build", "--bin", "artel", "--message-format=json-render-diagnostics"])
         .args(release.then_some("--release"))
         .current_dir(root())

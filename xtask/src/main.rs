@@ -18,6 +18,7 @@ mod mesh;
 mod ports;
 mod process;
 mod progress;
+mod scaffold;
 mod secrets;
 mod session;
 mod signals;
@@ -60,6 +61,7 @@ enum Command {
     Components(commands::components::Args),
     Compose(commands::compose::Args),
     Proto(commands::proto::Args),
+    New(commands::new::Args),
     Events(commands::events::Args),
     /// Waits for its owner's end and cleans up after it (started by `up` itself)
     #[command(hide = true)]
@@ -92,6 +94,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Test(args) => commands::test::run(&args),
         Command::Components(args) => commands::components::run(&State::open(&folder)?, &args),
         Command::Events(args) => commands::events::run(&State::open(&folder)?, &args),
+        Command::New(args) => commands::new::run(&args),
         Command::Proto(args) => commands::proto::run(&args),
         Command::Compose(args) => commands::compose::run(&State::open(&folder)?, &args),
         Command::Down(args) => commands::down::run(&State::existing(&folder)?, &args),

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod down;
 pub mod events;
 pub mod logs;
+pub mod new;
 pub mod proto;
 pub mod status;
 pub mod test;

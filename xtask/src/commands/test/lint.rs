@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 
-use super::{cargo, heading, show};
+use super::{heading, show};
+use crate::artel;
 
 pub fn run() -> Result<()> {
     heading("formatting");
-    show(cargo().args(["fmt", "--all", "--check"]))?;
+    show(artel::cargo().args(["fmt", "--all", "--check"]))?;
     heading("clippy, warnings denied");
-    show(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    show(artel::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Args, cargo, heading, on_own_components, show};
+use super::{Args, heading, on_own_components, show};
+use crate::artel;
 use crate::commands::up::{self, Artel};
 use crate::environment;
 use crate::install::on_path;
@@ -32,7 +33,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn command() -> Command {
-    let mut command = cargo();
+    let mut command = artel::cargo();
     if on_path("cargo-nextest").is_some() {
         // .config/nextest.toml runs them one by one: they share one mesh, and some break it on purpose.
         command.args(["nextest", "run", "--profile", "mesh", "--package", "artel", "--test", "mesh"]);

@@ -4,6 +4,7 @@ mod compose;
 mod contracts;
 mod lint;
 mod mesh;
+mod new;
 mod unit;
 
 use std::process::{Child, Command};
@@ -47,6 +48,8 @@ enum Part {
     Contracts,
     /// Each crate's own tests, against real components
     Unit,
+    /// A new service, made in a copy of the project
+    New,
     /// The tests of the whole mesh, through Envoy
     Mesh,
 }
@@ -56,10 +59,11 @@ type Run = fn(&Args) -> Result<()>;
 pub fn run(args: &Args) -> Result<()> {
     signals::listen()?;
     let begin = Instant::now();
-    let parts: [(Part, Run); 4] = [
+    let parts: [(Part, Run); 5] = [
         (Part::Lint, |_| lint::run()),
         (Part::Contracts, |_| contracts::run()),
         (Part::Unit, unit::run),
+        (Part::New, new::run),
         (Part::Mesh, mesh::run),
     ];
     let mut passed = Vec::new();
@@ -128,10 +132,6 @@ fn filters(args: &Args) -> Vec<String> {
         return args.filter.clone();
     }
     ["--", "--test-threads=1"].into_iter().map(str::to_owned).chain(args.filter.clone()).collect()
-}
-
-fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// Runs `test` on components of its own, on free ports, in a folder of its own, which is kept if it fails.

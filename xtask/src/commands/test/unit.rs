@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Args, cargo, compose, heading, on_own_components, show};
+use super::{Args, compose, heading, on_own_components, show};
 use crate::commands::events;
 use crate::install::on_path;
 use crate::{artel, components, environment};
@@ -33,7 +33,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn command() -> Command {
-    let mut command = cargo();
+    let mut command = artel::cargo();
     // The root package holds the tests of the whole mesh and nothing else.
     if on_path("cargo-nextest").is_some() {
         command.args(["nextest", "run", "--workspace", "--exclude", "artel"]);
