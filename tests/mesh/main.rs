@@ -1,6 +1,9 @@
 //! What only the whole mesh can show: real processes, Envoy, Consul, RabbitMQ, PostgreSQL, Redis. `cargo xtask test`
 //! starts it and names it in `ARTEL_ENDPOINTS`; a mesh that `cargo xtask up` started does as well.
 
+// Nothing here is anything but a test.
+#![allow(clippy::unwrap_used)]
+
 mod access;
 mod bad_input;
 mod catalogue;
