@@ -1,9 +1,13 @@
 //! `artel config`: what takes effect, for people.
 
-use artel_config::Config;
+use artel_config::{Config, Overrides, Shape};
 
-/// The sections there are: what all share, and the services that have keys of their own.
-pub(crate) const SECTIONS: [&str; 6] = ["mesh", "persist", "identity", "catalog", "notify", "gateway"];
+use crate::services;
+
+/// What `artel config` takes: `mesh`, and every service.
+pub(crate) fn sections() -> Vec<&'static str> {
+    services::NAMES_OR_ALL.iter().map(|name| if *name == "all" { "mesh" } else { name }).collect()
+}
 
 /// Prints a section as it takes effect, secrets masked.
 pub(crate) fn run(config: &Config, section: &str) -> anyhow::Result<()> {
@@ -13,8 +17,12 @@ pub(crate) fn run(config: &Config, section: &str) -> anyhow::Result<()> {
         "catalog" => artel_catalog::DEFAULTS,
         "notify" => artel_notify::DEFAULTS,
         "gateway" => artel_gateway::DEFAULTS,
-        _ => artel_handle::MESH_DEFAULTS,
+        "mesh" => artel_handle::MESH_DEFAULTS,
+        _ => {
+            println!("# `{section}` has no keys of its own: all it needs is in [mesh], see `artel config mesh`.");
+            return Ok(());
+        }
     };
-    print!("{}", config.show(section, defaults)?);
+    print!("{}", config.show(section, &Shape::plain(defaults), &Overrides::default())?);
     Ok(())
 }

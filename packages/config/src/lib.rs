@@ -1,11 +1,16 @@
-//! One typed configuration: defaults, then a file, then the environment. The documented default file of each crate *is*
-//! its default; unknown keys are refused, and everything is read before a port is bound.
+//! One typed configuration: defaults, then a file, then Consul's KV, then the environment. The documented default file
+//! of each crate *is* its default; unknown keys are refused, and everything is read before a port is bound.
 //!
-//! A key `mesh.consul` is `[mesh] consul = …` in the file and `ARTEL_MESH__CONSUL` in the environment. A key that ends
-//! in `_file` beside one without names a file that holds the value, as container secrets come.
+//! A key `mesh.log` is `[mesh] log = …` in the file, `artel/config/mesh/log` in Consul and `ARTEL_MESH__LOG` in the
+//! environment. A key that ends in `_file` beside one without names a file that holds the value, as container secrets
+//! come. This crate knows what Consul said, and not how it is asked.
 
+mod origin;
+mod overrides;
+mod running;
 mod secret;
 mod section;
+mod shape;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +18,11 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+pub use origin::Setting;
+pub use overrides::{Overrides, PREFIX, path};
+pub use running::{Running, Taken};
 pub use secret::Secret;
+pub use shape::{Section, Shape};
 
 /// What is wrong with the configuration, and where.
 #[derive(Debug, thiserror::Error)]
@@ -97,21 +106,25 @@ impl Config {
     /// # Errors
     /// For an unknown key, a wrong type, or a `_file` that cannot be read.
     pub fn section<T: DeserializeOwned>(&self, name: &str, defaults: &str) -> Result<T, Error> {
-        let table = self.effective(name, defaults)?;
-        Value::Table(table).try_into().map_err(|error: toml::de::Error| Error::Invalid {
-            section: name.to_owned(),
-            message: error.message().to_owned(),
-        })
+        shape::typed(name, self.own_layers(name, defaults)?)
     }
 
-    /// The section of that name over its defaults as TOML, secrets masked: for people to look at.
+    /// The section of that name with what Consul says, as TOML, secrets masked: for people to look at.
     ///
     /// # Errors
-    /// As [`Config::section`].
-    pub fn show(&self, name: &str, defaults: &str) -> Result<String, Error> {
-        let mut table = self.effective(name, defaults)?;
+    /// As [`Config::section`], and for what Consul must not say.
+    pub fn show(&self, name: &str, shape: &Shape, overrides: &Overrides) -> Result<String, Error> {
+        let mut table = self.layers(name, shape, overrides)?;
         section::mask(&mut table);
         Ok(Table::from_iter([(name.to_owned(), Value::Table(table))]).to_string())
+    }
+
+    /// Says whether a section with what Consul says would be taken.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, name: &str, shape: &Shape, overrides: &Overrides) -> Result<(), Error> {
+        shape.check(name, self.layers(name, shape, overrides)?)
     }
 
     /// The sections the file holds.
@@ -119,19 +132,36 @@ impl Config {
         self.file.keys().map(String::as_str)
     }
 
-    fn effective(&self, name: &str, defaults: &str) -> Result<Table, Error> {
+    /// Every layer but Consul's.
+    fn own_layers(&self, name: &str, defaults: &str) -> Result<Table, Error> {
+        let mut table = self.defaults_and_file(name, defaults)?;
+        section::overlay(name, &mut table, &self.environment)?;
+        section::read_files(name, &mut table)?;
+        Ok(table)
+    }
+
+    /// Every layer.
+    fn layers(&self, name: &str, shape: &Shape, overrides: &Overrides) -> Result<Table, Error> {
+        let mut table = self.defaults_and_file(name, shape.defaults)?;
+        section::lay(name, &mut table, shape, overrides)?;
+        section::overlay(name, &mut table, &self.environment)?;
+        section::read_files(name, &mut table)?;
+        Ok(table)
+    }
+
+    fn defaults_and_file(&self, name: &str, defaults: &str) -> Result<Table, Error> {
         let mut table: Table = defaults.parse().map_err(|error: toml::de::Error| Error::Invalid {
             section: name.to_owned(),
             message: format!("its own defaults: {error}"),
         })?;
         if let Some(Value::Table(file)) = self.file.get(name) {
-            let origin =
-                self.path.as_ref().map_or_else(|| "the file".to_owned(), |path| path.display().to_string());
-            section::merge(name, &mut table, file, &origin)?;
+            section::merge(name, &mut table, file, &self.file_name())?;
         }
-        section::overlay(name, &mut table, &self.environment)?;
-        section::read_files(name, &mut table)?;
         Ok(table)
+    }
+
+    fn file_name(&self) -> String {
+        self.path.as_ref().map_or_else(|| "the file".to_owned(), |path| path.display().to_string())
     }
 }
 
@@ -171,7 +201,7 @@ mod tests {
     #[test]
     fn a_password_in_an_address_is_not_shown() {
         let config = Config::parse("[mail]\nsmtp = 'smtp://anna:hunter2@mail:25/x?y'").unwrap();
-        let shown = config.show("mail", DEFAULTS).unwrap();
+        let shown = config.show("mail", &Shape::plain(DEFAULTS), &Overrides::default()).unwrap();
         assert!(shown.contains("smtp://anna:***@mail:25/x?y"), "{shown}");
     }
 
@@ -183,7 +213,9 @@ mod tests {
         let mail: Mail = config.section("mail", DEFAULTS).unwrap();
         assert_eq!(mail.password.reveal(), "hunter2");
         assert!(!format!("{mail:?}").contains("hunter2"));
-        assert!(!config.show("mail", DEFAULTS).unwrap().contains("hunter2"));
+        assert!(
+            !config.show("mail", &Shape::plain(DEFAULTS), &Overrides::default()).unwrap().contains("hunter2")
+        );
         std::fs::remove_file(path).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use crate::Error;
+use crate::{Error, Overrides, Shape, path};
 
 /// Words in a key that make its value a secret.
 const SECRET_WORDS: [&str; 4] = ["password", "secret", "token", "key"];
@@ -39,28 +39,63 @@ pub(crate) fn overlay(
 ) -> Result<(), Error> {
     let prefix = format!("ARTEL_{}__", section.to_uppercase());
     for (name, text) in environment.iter().filter(|(name, _)| name.starts_with(&prefix)) {
-        let path = name[prefix.len()..].to_lowercase();
-        let unknown = |table: &Table| Error::Unknown {
-            key: path.replace("__", "."),
-            origin: name.clone(),
-            section: section.to_owned(),
-            known: table.keys().cloned().collect::<Vec<_>>().join(", "),
-        };
-        let mut keys: Vec<&str> = path.split("__").collect();
-        let Some(last) = keys.pop() else { continue };
-        let mut table = &mut *base;
-        for key in keys {
-            let error = unknown(table);
-            let Some(Value::Table(inner)) = table.get_mut(key) else { return Err(error) };
-            table = inner;
-        }
-        let error = unknown(table);
-        let slot = table.get_mut(last).ok_or(error)?;
-        *slot = typed(slot, text).map_err(|expected| Error::Invalid {
-            section: section.to_owned(),
-            message: format!("{name} must be {expected}"),
-        })?;
+        set(section, base, &variable_key(&prefix, name), text, name)?;
     }
+    Ok(())
+}
+
+/// The dotted key that an environment variable of a section sets.
+pub(crate) fn variable_key(prefix: &str, name: &str) -> String {
+    name[prefix.len()..].to_lowercase().replace("__", ".")
+}
+
+/// Lays what Consul says over the defaults.
+pub(crate) fn lay(
+    section: &str,
+    base: &mut Table,
+    shape: &Shape,
+    overrides: &Overrides,
+) -> Result<(), Error> {
+    for (key, value) in overrides.of(section) {
+        let origin = path(section, key);
+        let refused = |why: &str| Error::Invalid {
+            section: section.to_owned(),
+            message: format!("{origin} {why}; set it in the file or the environment"),
+        };
+        // Only a key at the top of a section can be read from a file.
+        let secret = key.strip_suffix("_file").unwrap_or(key);
+        if base.contains_key(secret) && base.contains_key(&format!("{secret}_file")) {
+            return Err(refused("is a secret and must not stand in Consul"));
+        }
+        if shape.is_local(key) {
+            return Err(refused("cannot come from Consul"));
+        }
+        set(section, base, key, &value.text, &origin)?;
+    }
+    Ok(())
+}
+
+/// Sets a dotted key to what the text says in the type of its default.
+fn set(section: &str, base: &mut Table, path: &str, text: &str, origin: &str) -> Result<(), Error> {
+    let unknown = |table: &Table| Error::Unknown {
+        key: path.to_owned(),
+        origin: origin.to_owned(),
+        section: section.to_owned(),
+        known: table.keys().cloned().collect::<Vec<_>>().join(", "),
+    };
+    let mut table = base;
+    let (tables, last) = path.rsplit_once('.').map_or((None, path), |(tables, last)| (Some(tables), last));
+    for key in tables.into_iter().flat_map(|tables| tables.split('.')) {
+        let error = unknown(table);
+        let Some(Value::Table(inner)) = table.get_mut(key) else { return Err(error) };
+        table = inner;
+    }
+    let error = unknown(table);
+    let slot = table.get_mut(last).ok_or(error)?;
+    *slot = typed(slot, text).map_err(|expected| Error::Invalid {
+        section: section.to_owned(),
+        message: format!("{origin} must be {expected}"),
+    })?;
     Ok(())
 }
 
@@ -122,6 +157,6 @@ fn typed(default: &Value, text: &str) -> Result<Value, &'static str> {
             let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
             Ok(Value::Array(words.map(|word| Value::String(word.to_owned())).collect()))
         }
-        Value::Datetime(_) | Value::Table(_) => Err("set key by key"),
+        Value::Datetime(_) | Value::Table(_) => Err("set key by key: it is a table"),
     }
 }
