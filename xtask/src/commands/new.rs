@@ -49,11 +49,12 @@ pub fn run(args: &Args) -> Result<()> {
     say!(
         "\nIt keeps {entities} of people and has tests. Now:
 
-  cargo xtask events                   its event, into docs/events.md
-  cargo xtask test --only contracts    lint and compatibility
-  cargo xtask components --detach      PostgreSQL for its tests
-  . .artel/test.env && cargo test -p artel-{name}
-  cargo xtask up                       it registers, and /api/v1/{entities} is there
+  cargo xtask up                     it registers, and /api/v1/{entities} is there
+  cargo run -- docs                  its page, into docs/services
+  cargo xtask events                 its event, into docs/events.md
+  INSTA_UPDATE=always cargo test -p artel-gateway route_table
+                                     its routes, into the gateway's snapshot
+  cargo xtask test --only contracts --only unit
 
 Then make it what it is to be: proto/artel/{name}/v1 and the migration (as long as it has run nowhere), the rules in
 services/{name}/src/domain.rs, and its row in README.md."

@@ -36,9 +36,14 @@ pub fn run(args: &Args) -> Result<()> {
             command.env("CARGO_TARGET_DIR", &target).arg("--manifest-path").arg(copy.join("Cargo.toml"));
             command
         };
+        let deny = ["--", "-D", "warnings"];
         let mut whole = artel::cargo();
-        whole.args(["check", "--quiet", "--offline", "--package", "artel", "--bin", "artel"]);
-        show(&mut within(whole))?;
+        whole.args(["clippy", "--quiet", "--offline", "--no-deps", "--package", "artel", "--bin", "artel"]);
+        show(within(whole).args(deny))?;
+        let mut own = artel::cargo();
+        own.args(["clippy", "--quiet", "--offline", "--no-deps", "--all-targets", "--package"]);
+        own.arg(format!("artel-{NAME}"));
+        show(within(own).args(deny))?;
         show(within(tests()).arg("--no-run"))?;
         let step = context.progress.step("PostgreSQL", "starting");
         step.done(&postgres::start(context)?);

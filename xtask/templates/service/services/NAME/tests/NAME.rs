@@ -1,5 +1,7 @@
 //! The API over a real `persist`.
 
+#![allow(clippy::unwrap_used)]
+
 use artel_client::{Call, Channel, User};
 use artel_handle::testing::LocalMesh;
 use artel_persist::testing::TestDatabase;
