@@ -75,7 +75,7 @@ pub(crate) fn statements(
             change(text, caller, shape, members.iter().map(|index| (*index, &batch.changes[*index])));
         steps.push((Step::Change(members.clone()), statement));
     }
-    if batch.changes.iter().any(|change| plans.has_references(&change.entity)) {
+    if batch.changes.iter().any(|change| moves_references(plans, change)) {
         steps.push((Step::References, Statement::fixed(CHECK_REFERENCES)));
     }
     if !batch.events.is_empty() {
@@ -120,6 +120,17 @@ fn touches_by_several(groups: &Groups<'_>, entity: &str) -> bool {
         .keys()
         .filter(|(wave, other, shape)| *wave == 0 && *other == entity && shape.verb != Verb::Insert);
     first_wave.count() > 1
+}
+
+/// Whether a reference could come to point nowhere by this change.
+fn moves_references(plans: &Plans, change: &Change) -> bool {
+    let own = &change.entity.references;
+    match &change.what {
+        What::Insert(_) | What::Upsert(_) => !own.is_empty(),
+        What::Update(cells) => cells.iter().any(|(column, _)| own.iter().any(|to| to.column == *column)),
+        What::Delete => change.entity.delete_time.is_none() && plans.is_referenced(&change.entity),
+        What::Adjust(_) | What::Check => false,
+    }
 }
 
 fn lock_rows(caller: &Caller, entity: &Entity, batch: &Batch) -> Statement {

@@ -66,7 +66,10 @@ pub(crate) fn lock(entity: &Entity) -> String {
     let table = &entity.table;
     let key = entity.columns[entity.key].of("t");
     let workspace = if entity.scoped { format!("t.{WORKSPACE} = $1 AND ") } else { String::new() };
-    format!("SELECT 1 FROM {table} t WHERE {workspace}{key} = ANY($2) ORDER BY {key} FOR NO KEY UPDATE")
+    format!(
+        "SELECT t.* FROM (SELECT id FROM unnest($2) AS i (id) ORDER BY id) i CROSS JOIN LATERAL (
+            SELECT 1 FROM {table} t WHERE {workspace}{key} = i.id FOR NO KEY UPDATE) t"
+    )
 }
 
 struct Writer<'a> {
@@ -113,10 +116,13 @@ impl Writer<'_> {
         if self.shape.verb == Verb::Upsert && entity.delete_time.is_some() {
             conditions.pop();
         }
-        conditions.push(format!("{key} = ANY($6)"));
+        conditions.push(format!("{key} = i.id"));
         let strength = if self.deletes_for_good() { "UPDATE" } else { "NO KEY UPDATE" };
+        // In this form the only plan is a look into the primary key for each row, whatever PostgreSQL believes of the
+        // table: a plan made while it was empty stays good.
         format!(
-            "locked AS MATERIALIZED (SELECT {} FROM {} t WHERE {} ORDER BY {key} FOR {strength})",
+            "locked AS MATERIALIZED (SELECT t.* FROM (SELECT id FROM input ORDER BY id) i CROSS JOIN LATERAL (\n    \
+             SELECT {} FROM {} t WHERE {} FOR {strength}) t)",
             columns.join(", "),
             entity.table,
             conditions.join(" AND ")

@@ -171,10 +171,9 @@ impl Plans {
         &self.entities[&reference.entity]
     }
 
-    /// True where rows of other tables hang on the entity or it hangs on others.
-    pub(crate) fn has_references(&self, entity: &Entity) -> bool {
-        !entity.references.is_empty()
-            || self.all().any(|other| other.references.iter().any(|to| to.entity == entity.name))
+    /// True where rows of some table point to the entity.
+    pub(crate) fn is_referenced(&self, entity: &Entity) -> bool {
+        self.all().any(|other| other.references.iter().any(|to| to.entity == entity.name))
     }
 }
 

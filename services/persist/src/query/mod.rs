@@ -46,9 +46,14 @@ pub(crate) async fn get(
     }
     let key = entity.columns[entity.key].of("t");
     let mut conditions = entity.visible("t");
-    conditions.push(format!("{key} = ANY($2)"));
-    let text =
-        format!("SELECT {} FROM {} t WHERE {}", entity.list("t"), entity.table, conditions.join(" AND "));
+    conditions.push(format!("{key} = i.id"));
+    // A look into the primary key for each, whatever PostgreSQL believes of the table.
+    let text = format!(
+        "SELECT t.* FROM unnest($2) AS i (id) CROSS JOIN LATERAL (SELECT {} FROM {} t WHERE {} LIMIT 1) t",
+        entity.list("t"),
+        entity.table,
+        conditions.join(" AND ")
+    );
     let mut statement = Statement::fixed(text).bind(Kind::Uuid, caller.workspace_cell());
     statement.push_array(ids);
     let rows = database.read(scope, vec![statement]).await?;
