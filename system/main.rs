@@ -12,10 +12,12 @@ mod role;
 mod services;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use artel_config::Config;
 use artel_mailbox::MailboxArgs;
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 
 /// Artel: a business platform as a gRPC service mesh.
@@ -72,7 +74,7 @@ enum Command {
     #[command(after_help = "Example: artel config order")]
     Config {
         /// A service, or `mesh` for what all share
-        #[arg(value_parser = config::SECTIONS)]
+        #[arg(value_parser = PossibleValuesParser::new(config::sections()))]
         section: String,
     },
     /// List every event: who tells it and who listens
@@ -96,7 +98,18 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        // Not `Debug`, which adds a backtrace where the environment asks for one: this is for people.
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider is installed twice"))?;
