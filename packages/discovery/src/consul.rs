@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,8 @@ pub enum Error {
         status: StatusCode,
         /// What it said.
         body: String,
+        /// Its index then, to wait for a change of it; 0 where it gave none.
+        index: u64,
     },
 }
 
@@ -50,6 +54,17 @@ pub struct Instance {
     pub address: SocketAddr,
     /// What it says of itself.
     pub meta: BTreeMap<String, String>,
+}
+
+/// A text in Consul's KV.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Its key, slashes and all.
+    pub key: String,
+    /// What stands there.
+    pub text: String,
+    /// Consul's index of its last change.
+    pub index: u64,
 }
 
 /// What a copy of a service tells Consul when it starts.
@@ -160,6 +175,51 @@ impl Consul {
         Ok((services.into_keys().filter(|name| name != "consul").collect(), index))
     }
 
+    /// What stands in the KV under a prefix, sorted by key, now. What is no text is left out.
+    ///
+    /// # Errors
+    /// Where Consul is away.
+    pub async fn entries(&self, prefix: &str) -> Result<Vec<Entry>, Error> {
+        Ok(self.entries_after(prefix, None).await?.0)
+    }
+
+    /// Writes a text into the KV.
+    ///
+    /// # Errors
+    /// Where Consul is away or refuses.
+    pub async fn put(&self, key: &str, text: &str) -> Result<(), Error> {
+        let path = format!("/v1/kv/{key}");
+        self.send(&path, self.http.put(self.url(&path)).timeout(TIMEOUT).body(text.to_owned()))
+            .await
+            .map(drop)
+    }
+
+    /// Takes a key out of the KV. One that is not there is no error.
+    ///
+    /// # Errors
+    /// Where Consul is away or refuses.
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        let path = format!("/v1/kv/{key}");
+        self.send(&path, self.http.delete(self.url(&path)).timeout(TIMEOUT)).await.map(drop)
+    }
+
+    /// What stands under a prefix, and the index of the answer; waits for a change after `index`.
+    pub(crate) async fn entries_after(
+        &self,
+        prefix: &str,
+        index: Option<u64>,
+    ) -> Result<(Vec<Entry>, u64), Error> {
+        let path = format!("/v1/kv/{prefix}?recurse=true");
+        let (found, index): (Vec<Value>, u64) = match self.blocking(&path, index).await {
+            // Nothing there is an answer, too.
+            Err(Error::Refused { status: StatusCode::NOT_FOUND, index, .. }) => (Vec::new(), index),
+            answer => answer?,
+        };
+        let mut entries: Vec<Entry> = found.into_iter().filter_map(Value::into_entry).collect();
+        entries.sort();
+        Ok((entries, index))
+    }
+
     async fn blocking<T: DeserializeOwned>(&self, path: &str, index: Option<u64>) -> Result<(T, u64), Error> {
         let path = match index {
             Some(index) => format!("{path}&index={index}&wait={}s", WAIT.as_secs()),
@@ -167,11 +227,7 @@ impl Consul {
         };
         let timeout = if index.is_some() { WAIT + WAIT / 8 } else { TIMEOUT };
         let response = self.send(&path, self.http.get(self.url(&path)).timeout(timeout)).await?;
-        let next = response
-            .headers()
-            .get("X-Consul-Index")
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .unwrap_or_default();
+        let next = index_of(&response);
         let body = response.json().await.map_err(|source| self.unreachable(source))?;
         Ok((body, next))
     }
@@ -182,8 +238,9 @@ impl Consul {
         if status.is_success() {
             return Ok(response);
         }
+        let index = index_of(&response);
         let body = response.text().await.unwrap_or_default();
-        Err(Error::Refused { path: path.to_owned(), status, body })
+        Err(Error::Refused { path: path.to_owned(), status, body, index })
     }
 
     fn url(&self, path: &str) -> String {
@@ -192,6 +249,33 @@ impl Consul {
 
     fn unreachable(&self, source: reqwest::Error) -> Error {
         Error::Unreachable { address: self.address.clone(), source }
+    }
+}
+
+/// The index of an answer, to wait for a change after it; 0 where it has none.
+fn index_of(response: &reqwest::Response) -> u64 {
+    let header = response.headers().get("X-Consul-Index");
+    header.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or_default()
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Value {
+    key: String,
+    #[serde(default)]
+    value: Option<String>,
+    modify_index: u64,
+}
+
+impl Value {
+    /// `None` for what is no text.
+    fn into_entry(self) -> Option<Entry> {
+        let bytes = BASE64.decode(self.value.unwrap_or_default()).ok();
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        if text.is_none() {
+            tracing::warn!(key = self.key, "what stands there in Consul is no text");
+        }
+        Some(Entry { key: self.key, text: text?, index: self.modify_index })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::consul::{Consul, Error, Instance};
+use crate::consul::{Consul, Entry, Error, Instance};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -15,6 +15,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 pub type Instances = watch::Receiver<Option<Arc<[Instance]>>>;
 /// The names of all services; `None` until Consul has answered once.
 pub type Services = watch::Receiver<Option<Arc<[String]>>>;
+/// What stands in the KV under a prefix; `None` until Consul has answered once.
+pub type Entries = watch::Receiver<Option<Arc<[Entry]>>>;
 
 impl Consul {
     /// Follows a service's copies until every receiver is dropped.
@@ -34,6 +36,16 @@ impl Consul {
         follow("services".to_owned(), move |index| {
             let consul = consul.clone();
             async move { consul.services_after(index).await }
+        })
+    }
+
+    /// Follows what stands in the KV under a prefix until every receiver is dropped.
+    #[must_use]
+    pub fn watch_entries(&self, prefix: &str) -> Entries {
+        let (consul, prefix) = (self.clone(), prefix.to_owned());
+        follow(format!("KV {prefix}"), move |index| {
+            let (consul, prefix) = (consul.clone(), prefix.clone());
+            async move { consul.entries_after(&prefix, index).await }
         })
     }
 }
