@@ -39,7 +39,7 @@ struct Reply {
 
 /// How each refusal is answered.
 pub fn build(config: &GatewayConfig) -> hcm::LocalReplyConfig {
-    let mut mappers = vec![our_own()];
+    let mut mappers = vec![our_own(), redirect()];
     for reply in replies(config) {
         mappers.push(reply.for_grpc_web());
         mappers.push(reply.for_grpc());
@@ -122,15 +122,7 @@ impl Reply {
     }
 
     fn is_found(&self) -> log::AccessLogFilter {
-        specify(FilterSpecifier::StatusCodeFilter(log::StatusCodeFilter {
-            comparison: Some(log::ComparisonFilter {
-                op: log::comparison_filter::Op::Eq as i32,
-                value: Some(core::RuntimeUInt32 {
-                    default_value: self.found,
-                    runtime_key: "artel.local_reply.status".to_owned(),
-                }),
-            }),
-        }))
+        status_is(self.found)
     }
 
     /// Details stand beside the status only where the text is known now: they hold it a second time.
@@ -163,12 +155,36 @@ fn our_own() -> hcm::ResponseMapper {
     }
 }
 
+/// A redirect needs no words.
+fn redirect() -> hcm::ResponseMapper {
+    hcm::ResponseMapper {
+        filter: Some(status_is(302)),
+        body_format_override: Some(core::SubstitutionFormatString {
+            content_type: "text/plain".to_owned(),
+            ..text("")
+        }),
+        ..Default::default()
+    }
+}
+
 /// A request is gRPC if it came as that; the transcoder leaves a mark on those that it made so.
 fn is_grpc() -> log::AccessLogFilter {
     all(vec![
         has_header(header_is("content-type", pack::starting_with("application/grpc"))),
         has_header(header_present("x-envoy-original-path", false)),
     ])
+}
+
+fn status_is(status: u32) -> log::AccessLogFilter {
+    specify(FilterSpecifier::StatusCodeFilter(log::StatusCodeFilter {
+        comparison: Some(log::ComparisonFilter {
+            op: log::comparison_filter::Op::Eq as i32,
+            value: Some(core::RuntimeUInt32 {
+                default_value: status,
+                runtime_key: "artel.local_reply.status".to_owned(),
+            }),
+        }),
+    }))
 }
 
 fn has_header(header: route::HeaderMatcher) -> log::AccessLogFilter {

@@ -23,7 +23,7 @@ use crate::template::{PathMatch, Template};
 pub const NAME: &str = "edge";
 
 /// By how much Envoy's patience ends before the service's, so that it is Envoy who says so, always in the same words.
-const MARGIN_MS: u64 = 50;
+const MARGIN_MS: u64 = 100;
 
 const REFLECTION: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",

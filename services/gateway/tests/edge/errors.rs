@@ -156,7 +156,7 @@ async fn what_is_too_large_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_holds_whoever_sets_it() {
     let upstream = Upstream::start().await;
-    let edge = Edge::start(|config| config.timeout_ms = 700).await;
+    let edge = Edge::start(|config| config.timeout_ms = 1500).await;
     for host in edge.control.hosts() {
         edge.learn(host, &[upstream.address]);
     }
@@ -167,15 +167,15 @@ async fn a_deadline_holds_whoever_sets_it() {
     assert_eq!((status, code, reason.as_str()), (504, 4, "DEADLINE_EXCEEDED"));
     // The service was told how long the caller waits.
     let told = upstream.seen.metadata.lock().unwrap().get("grpc-timeout").cloned().unwrap();
-    assert_eq!(told, "750m");
+    assert_eq!(told, "1600m");
 
     let mut request = Request::new(ListOrdersRequest { page_size: 5000, ..Default::default() });
     request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-    request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
+    request.metadata_mut().insert("grpc-timeout", "600m".parse().unwrap());
     let before = std::time::Instant::now();
     let status = OrderServiceClient::new(edge.channel()).list_orders(request).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
-    assert!(before.elapsed() < std::time::Duration::from_millis(650), "{:?}", before.elapsed());
+    assert!(before.elapsed() < std::time::Duration::from_millis(1400), "{:?}", before.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

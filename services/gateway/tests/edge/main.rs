@@ -8,6 +8,7 @@ mod upstream;
 
 mod discovery;
 mod errors;
+mod protocol;
 mod reach;
 mod security;
 mod streams;

@@ -250,3 +250,14 @@ async fn orders_can_be_placed_by_grpc() {
     let order = OrderServiceClient::new(edge.channel()).create_order(request).await.unwrap();
     assert_eq!(order.into_inner().order.unwrap().number, "A-1");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_way_to_the_reference_is_shown() {
+    let upstream = Upstream::start().await;
+    let edge = Edge::before(&upstream).await;
+    let stay = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let answer = stay.get(format!("{}/", edge.url)).send().await.unwrap();
+    assert_eq!(answer.status(), 302);
+    assert!(answer.headers()["location"].to_str().unwrap().ends_with("/docs"));
+    assert_eq!(answer.text().await.unwrap(), "");
+}
