@@ -19,7 +19,9 @@ pub(crate) fn run(config: &Config, section: &str) -> anyhow::Result<()> {
         "gateway" => artel_gateway::DEFAULTS,
         "mesh" => artel_handle::MESH_DEFAULTS,
         _ => {
-            println!("# `{section}` has no keys of its own: all it needs is in [mesh], see `artel config mesh`.");
+            println!(
+                "# `{section}` has no keys of its own: all it needs is in [mesh], see `artel config mesh`."
+            );
             return Ok(());
         }
     };

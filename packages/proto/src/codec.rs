@@ -1,10 +1,12 @@
 //! The codec of every stub: protobuf, and on the way in the field rules, so that no handler can forget them.
 
+use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use prost::Message;
-use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::validate::{Validate, check};
 
@@ -63,9 +65,7 @@ impl<U: Message + Default + Validate> Decoder for CheckedDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let item = U::decode(buffer).map_err(|error| {
-            Status::invalid_argument(format!("the message is not valid protobuf: {error}"))
-        })?;
+        let item = U::decode(buffer).map_err(|error| malformed(&error))?;
         check(&item)?;
         Ok(Some(item))
     }
@@ -73,4 +73,15 @@ impl<U: Message + Default + Validate> Decoder for CheckedDecoder<U> {
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::default()
     }
+}
+
+/// INVALID_ARGUMENT for bytes that are no message, such as text that is not UTF-8.
+fn malformed(error: &prost::DecodeError) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info("MALFORMED_REQUEST", "artel", HashMap::new());
+    Status::with_error_details(
+        Code::InvalidArgument,
+        format!("The request is not a valid message: {error}"),
+        details,
+    )
 }

@@ -31,16 +31,15 @@ impl From<Refusal> for Error {
             )
             .with("productId", &product_id)
             .field(format!("items[{index}].productId"), "there is no such product"),
-            Refusal::OutOfStock { index, product_id, name, asked, left } => Self::precondition(
-                "OUT_OF_STOCK",
-                format!("Only {left} of «{name}» are left and {asked} were asked for. Order fewer."),
-            )
-            .with("productId", &product_id)
-            .with("left", left)
-            .field(
-                format!("items[{index}].quantity"),
-                format!("is {asked} in all lines of this product, {left} are left"),
-            ),
+            Refusal::OutOfStock { index, product_id, name, asked, left } => {
+                Self::precondition("OUT_OF_STOCK", out_of_stock(&name, asked, left))
+                    .with("productId", &product_id)
+                    .with("left", left)
+                    .field(
+                        format!("items[{index}].quantity"),
+                        format!("is {asked} in all lines of this product, {left} are left"),
+                    )
+            }
             Refusal::TooMany { index } => Self::invalid(
                 format!("items[{index}].quantity"),
                 "the lines of this product add up to more than 1000000",
@@ -59,5 +58,13 @@ impl From<Refusal> for Error {
                 "The prices or the order changed while it was worked on. Try again.",
             ),
         }
+    }
+}
+
+fn out_of_stock(name: &str, asked: i32, left: i32) -> String {
+    match left {
+        0 => format!("«{name}» is sold out. Take it out of the order."),
+        1 => format!("Only one «{name}» is left and {asked} were asked for. Order fewer."),
+        _ => format!("Only {left} of «{name}» are left and {asked} were asked for. Order fewer."),
     }
 }
