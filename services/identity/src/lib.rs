@@ -14,6 +14,7 @@ mod refusal;
 mod sessions;
 mod settings;
 mod tokens;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;

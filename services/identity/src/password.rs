@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use crate::refusal::Refusal;
 use crate::settings::Hashing;
+use crate::workers::Workers;
 
 /// Hashes and verifies. Cheap to clone.
 #[derive(Clone)]
@@ -20,8 +21,9 @@ pub(crate) struct Passwords {
     argon2: Argon2<'static>,
     /// What is verified for somebody who is not there.
     dummy: Arc<str>,
-    /// One for each processor: a hash uses a processor and 19 MiB, and more at once would only be slower.
+    /// One for each worker.
     turns: Arc<Semaphore>,
+    workers: Workers,
     wait: Duration,
 }
 
@@ -41,13 +43,16 @@ impl Passwords {
         let params = Params::new(settings.memory_kib, settings.iterations, settings.lanes, None)
             .map_err(|error| anyhow::anyhow!("identity.password: {error}"))?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        // A hash uses a processor and 19 MiB: more at once than there are processors would only be slower.
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
+        let workers = Workers::start(processors)?;
         let hasher = argon2.clone();
-        let dummy = tokio::task::spawn_blocking(move || hash(&hasher, "nobody's"))
+        let dummy = workers
+            .run(move || hash(&hasher, "nobody's"))
             .await?
             .context("argon2 does not work with the parameters in identity.password")?;
-        let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let turns = Arc::new(Semaphore::new(processors));
-        Ok(Self { argon2, dummy: dummy.into(), turns, wait: settings.wait() })
+        Ok(Self { argon2, dummy: dummy.into(), turns, workers, wait: settings.wait() })
     }
 
     /// The hash of a new password, in PHC form.
@@ -77,7 +82,7 @@ impl Passwords {
         .await
     }
 
-    /// Works on a thread of its own when a processor is free. Whoever stops waiting gives no turn away that is used.
+    /// Works when a processor is free. Whoever stops waiting gives no turn away that is used.
     async fn in_turn<T: Send + 'static>(
         &self,
         call: &Call,
@@ -88,14 +93,15 @@ impl Passwords {
             .await
             .map_err(|_| Refusal::Busy)?
             .map_err(Error::internal)?;
-        tokio::task::spawn_blocking(move || {
-            let done = work();
-            drop(turn);
-            done
-        })
-        .await
-        .map_err(Error::internal)?
-        .map_err(|error| Error::internal(error.to_string()))
+        self.workers
+            .run(move || {
+                let done = work();
+                drop(turn);
+                done
+            })
+            .await
+            .map_err(Error::internal)?
+            .map_err(|error| Error::internal(error.to_string()))
     }
 }
 
