@@ -14,6 +14,7 @@ pub fn variables(context: &Context) -> Result<Vec<(&'static str, String)>> {
         ("ARTEL_TEST_RABBITMQ_MANAGEMENT", rabbitmq::management_with_login(context)?),
         ("ARTEL_TEST_REDIS", redis::url(context)?),
         ("ARTEL_TEST_CONSUL", consul::url(context)),
+        ("ARTEL_TEST_CONSUL_SERVER", context.tools.consul.display().to_string()),
         ("ARTEL_TEST_ENVOY", context.tools.envoy.display().to_string()),
     ];
     if process::records(&context.state).contains_key("mailbox") {
@@ -25,8 +26,14 @@ pub fn variables(context: &Context) -> Result<Vec<(&'static str, String)>> {
 
 /// Writes `test.env` and gives its lines.
 pub fn write(context: &Context) -> Result<String> {
-    let lines: String =
-        variables(context)?.iter().map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+    write_with(context, &[])
+}
+
+/// The same with more variables.
+pub fn write_with(context: &Context, more: &[(&'static str, String)]) -> Result<String> {
+    let variables = variables(context)?;
+    let all = variables.iter().chain(more);
+    let lines: String = all.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
     files::write_private(&context.state.test_env(), &lines)?;
     Ok(lines)
 }

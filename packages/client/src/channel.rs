@@ -12,6 +12,7 @@ use artel_util::Error;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use metrics::Label;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -106,7 +107,13 @@ impl Service<Request<Body>> for Channel {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let channel = self.clone();
-        Box::pin(async move { channel.send(request).await })
+        Box::pin(async move {
+            let (target, service) = (Arc::clone(&channel.target), Arc::clone(&channel.service));
+            let begin = Instant::now();
+            let answer = channel.send(request).await;
+            measure(service, target, begin.elapsed(), &answer);
+            answer
+        })
     }
 }
 
@@ -232,6 +239,18 @@ impl Channel {
         .caused_by(error)
         .into()
     }
+}
+
+/// Counts a call as its caller saw it, attempts and waiting included; a stream up to its first answer.
+fn measure(service: Arc<str>, target: Arc<str>, took: Duration, answer: &Result<Response<Body>, Status>) {
+    let code = match answer {
+        Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
+        Err(status) => status.code(),
+    };
+    let mut labels = vec![Label::new("service", service), Label::new("target", target)];
+    metrics::histogram!("artel_client_call_seconds", labels.clone()).record(took);
+    labels.push(Label::new("code", format!("{code:?}")));
+    metrics::counter!("artel_client_calls_total", labels).increment(1);
 }
 
 /// Copies that never change.

@@ -117,6 +117,12 @@ pub struct Message {
 }
 
 impl Message {
+    /// The trace's id out of its `traceparent`; empty where there is none.
+    #[must_use]
+    pub fn trace_id(&self) -> &str {
+        self.trace.split('-').nth(1).unwrap_or_default()
+    }
+
     /// Reads a delivery; the error says what is missing in it.
     pub(crate) fn read(delivery: &mut Delivery) -> Result<Self, String> {
         let properties = &delivery.properties;

@@ -5,6 +5,7 @@
 //! fails steps aside into a retry queue and is overtaken by those behind it.
 
 mod broker;
+mod depth;
 mod error;
 mod event;
 mod lanes;

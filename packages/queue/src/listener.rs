@@ -17,7 +17,7 @@ use crate::broker::{Backoff, within};
 use crate::event::Message;
 use crate::lanes::Lanes;
 use crate::settle::{Desk, Note, Work};
-use crate::{Broker, Error, Publisher, Topology, measure};
+use crate::{Broker, Error, Publisher, Topology, depth, measure};
 
 const TALK: Duration = Duration::from_secs(10);
 const TAG: &str = "artel";
@@ -226,10 +226,14 @@ impl Runner {
     /// Works until told to stop (`None`) or until the connection is of no more use (why).
     async fn consume(&mut self, session: &mut Session) -> Option<String> {
         let mut stop = self.stop.clone();
+        let desk = Arc::clone(&self.desk);
+        let depths = depth::watch(&session.connection, &desk.topology, &desk.subscription.service);
+        let mut depths = std::pin::pin!(depths);
         loop {
             tokio::select! {
                 biased;
                 () = stopped(&mut stop) => return None,
+                () = &mut depths => {}
                 Some(done) = self.tasks.join_next() => self.advance(done),
                 Some(note) = self.notes.recv() => match note {
                     Note::QueueMissing(queue) => return Some(format!("the queue {queue} is missing")),

@@ -47,6 +47,11 @@ impl Drop for InFlight {
     }
 }
 
+/// What waits in a queue that a service owns.
+pub(crate) fn depth(queue: &str, messages: u32) {
+    gauge!("artel_queue_messages", "queue" => queue.to_owned()).set(f64::from(messages));
+}
+
 pub(crate) fn connected(name: &'static str, connected: bool) {
     gauge!("artel_queue_connected", "side" => name).set(if connected { 1.0 } else { 0.0 });
 }

@@ -85,7 +85,8 @@ impl Desk {
                 return measure::handled(service, "unknown", "dead");
             }
         };
-        let Message { id, name, key, workspace, attempt, trace, .. } = message;
+        let Message { id, name, key, workspace, attempt, .. } = message;
+        let trace = message.trace_id();
         let span = tracing::info_span!("event", service, event = name, id, key, workspace, attempt, trace);
         async {
             let outcome = self.settle(&work, message).await;

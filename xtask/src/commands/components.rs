@@ -1,6 +1,7 @@
 use anyhow::Result;
 
 use crate::components::{self, consul, rabbitmq};
+use crate::install::fluent;
 use crate::ports::Prefer;
 use crate::session::{self, Session};
 use crate::state::State;
@@ -27,7 +28,8 @@ pub fn run(state: &State, args: &Args) -> Result<()> {
     let context = &session.context;
     components::start(context, || Ok(()))?;
     signals::check()?;
-    say!("\n{}", environment::write(context)?);
+    let receiver = fluent::ensure(&context.progress)?;
+    say!("\n{}", environment::write_with(context, &receiver.variables())?);
     say!("Consul    {}/ui/", consul::url(context));
     say!("RabbitMQ  {} (login in the URL above)", rabbitmq::management(context));
     say!("`. {}` sets these variables in a shell.", state.test_env().display());

@@ -4,6 +4,7 @@ mod apt;
 pub mod buf;
 mod consul;
 mod envoy;
+pub mod fluent;
 pub mod wheel;
 
 use std::path::{Path, PathBuf};

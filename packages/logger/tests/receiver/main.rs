@@ -1,5 +1,7 @@
 //! The sender against a receiver that somebody else wrote: FluentServer of the npm package @fluent-org/logger.
 
+#![allow(clippy::unwrap_used)]
+
 mod node;
 
 use std::net::SocketAddr;

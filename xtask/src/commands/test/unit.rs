@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{Args, compose, heading, on_own_components, show};
 use crate::commands::events;
-use crate::install::on_path;
+use crate::install::{fluent, on_path};
 use crate::{artel, components, environment};
 
 pub fn run(args: &Args) -> Result<()> {
@@ -28,7 +28,13 @@ pub fn run(args: &Args) -> Result<()> {
             artel::configure(context)?;
             artel::start_mailbox(context, &binary)?;
         }
-        show(command().args(super::filters(args)).envs(environment::variables(context)?))
+        let receiver = fluent::ensure(&context.progress)?;
+        show(
+            command()
+                .args(super::filters(args))
+                .envs(environment::variables(context)?)
+                .envs(receiver.variables()),
+        )
     })
 }
 
