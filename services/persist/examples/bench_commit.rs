@@ -40,7 +40,7 @@ async fn main() -> Result<()> {
     let client = PersistServiceClient::new(direct(&service, Call::by_service("order", WORKSPACE)));
     let products: Vec<Product> = (1..=PRODUCTS).map(product).collect();
     for chunk in products.chunks(500) {
-        let mutations = chunk.iter().map(|product| insert(product)).collect();
+        let mutations = chunk.iter().map(insert).collect();
         client.clone().commit(CommitRequest { mutations, ..CommitRequest::default() }).await?;
     }
     let script = std::env::temp_dir().join(format!("bench_commit_{}.sql", std::process::id()));

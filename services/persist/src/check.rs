@@ -97,10 +97,9 @@ async fn role(database: &Database) -> anyhow::Result<()> {
 
 /// The canary sits in a workspace of its own: seen from there, and from nowhere else.
 async fn policy(database: &Database) -> anyhow::Result<()> {
-    let time = Duration::from_secs(5);
+    let scope = |workspace| Scope { workspace, time: Duration::from_secs(5), trace: Uuid::nil() };
     let seen = |workspace| async move {
-        let rows =
-            database.read(Scope { workspace, time }, vec![Statement::fixed("SELECT 1 FROM canary")]).await;
+        let rows = database.read(scope(workspace), vec![Statement::fixed("SELECT 1 FROM canary")]).await;
         rows.map(|rows| rows.iter().flatten().count()).map_err(plainly)
     };
     if seen(Uuid::from_u128(1)).await? != 0 {
@@ -110,7 +109,7 @@ async fn policy(database: &Database) -> anyhow::Result<()> {
         bail!("the canary is gone: without it row-level security cannot be proved");
     }
     let write = Statement::fixed("INSERT INTO canary VALUES ('00000000-0000-7000-8000-00000000dead')");
-    match database.transaction("BEGIN", Scope { workspace: CANARY, time }, vec![write]).await {
+    match database.transaction("BEGIN", scope(CANARY), vec![write]).await {
         Err(failed) if matches!(failed.failure, Failure::Other(_)) => Ok(()),
         Err(failed) => Err(plainly(failed.failure)),
         Ok(_) => bail!("row-level security does not bite: a row of another workspace was written"),

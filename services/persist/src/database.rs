@@ -13,6 +13,7 @@ use futures::FutureExt as _;
 use futures::future::join_all;
 use tokio::sync::watch;
 
+use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::sql::{DriverRow, Statement};
 use crate::value;
@@ -26,6 +27,8 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct Database {
     pool: Pool<AsyncPgConnection>,
+    /// The role, for its metrics.
+    role: Arc<str>,
     wait: Duration,
     up: Arc<watch::Sender<bool>>,
 }
@@ -35,6 +38,8 @@ pub(crate) struct Database {
 pub(crate) struct Scope {
     pub(crate) workspace: uuid::Uuid,
     pub(crate) time: Duration,
+    /// The trace that it belongs to.
+    pub(crate) trace: uuid::Uuid,
 }
 
 /// A failure and which of the statements it came from.
@@ -54,12 +59,13 @@ impl Database {
             .options(format!("{own}-c plan_cache_mode=force_generic_plan -c jit=off"))
             .application_name("artel-persist")
             .connect_timeout(CONNECT);
+        let role = config.get_user().unwrap_or_default().into();
         let mut manager = ManagerConfig::default();
         manager.recycling_method = RecyclingMethod::Fast;
         manager.custom_setup = Box::new(move |_| connect(config.clone()).boxed());
         let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
         let pool = Pool::builder(manager).max_size(connections).build()?;
-        Ok(Self { pool, wait, up: Arc::new(watch::Sender::new(true)) })
+        Ok(Self { pool, role, wait, up: Arc::new(watch::Sender::new(true)) })
     }
 
     /// True while PostgreSQL answers.
@@ -145,7 +151,19 @@ impl Database {
     pub(crate) async fn watch(&self, every: Duration) {
         loop {
             let _ = self.probe().await;
+            self.tell_pool();
             tokio::time::sleep(every).await;
+        }
+    }
+
+    fn tell_pool(&self) {
+        let status = self.pool.status();
+        for (name, count) in [
+            ("artel_persist_pool_connections", status.size),
+            ("artel_persist_pool_idle", status.available),
+            ("artel_persist_pool_waiting", status.waiting),
+        ] {
+            metrics::gauge!(name, "role" => Arc::clone(&self.role)).set(count as f64);
         }
     }
 
@@ -205,20 +223,25 @@ async fn transact(
     Ok(rows)
 }
 
-/// Who may be seen, and how long a statement may take: for this transaction alone.
+/// Who may be seen, how long a statement may take, and of which trace it is: for this transaction alone. The trace is
+/// the application's name, which PostgreSQL shows in pg_stat_activity and in its log; a comment in each statement would
+/// make a new text of it every time, and cost the plan that is kept for the text.
 fn settings(scope: Scope) -> Statement {
     let time = scope.time.as_millis().max(1);
     Statement::fixed(
-        "SELECT set_config('artel.workspace', $1, true), set_config('statement_timeout', $2, true)",
+        "SELECT set_config('artel.workspace', $1, true), set_config('statement_timeout', $2, true),
+            set_config('application_name', $3, true)",
     )
     .bind(value::Kind::Text, value::text(&scope.workspace.to_string()))
     .bind(value::Kind::Text, value::text(&time.to_string()))
+    .bind(value::Kind::Text, value::text(&format!("artel-persist {}", scope.trace.simple())))
 }
 
 impl Scope {
-    /// The scope of a call: its workspace and what is left of its time.
-    pub(crate) fn new(workspace: uuid::Uuid, deadline: Option<Instant>, most: Duration) -> Self {
+    /// The scope of a call: its workspace, its trace, and what is left of its time.
+    pub(crate) fn new(caller: &Caller, deadline: Option<Instant>, most: Duration) -> Self {
         let left = deadline.map_or(most, |deadline| deadline.saturating_duration_since(Instant::now()));
-        Self { workspace, time: left.min(most) }
+        let trace = uuid::Uuid::try_parse(&caller.trace).unwrap_or_default();
+        Self { workspace: caller.workspace, time: left.min(most), trace }
     }
 }

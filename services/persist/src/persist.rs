@@ -95,7 +95,7 @@ impl Persist {
 
     /// The scope of a read for this caller; refused where its time is up.
     pub(crate) fn scope(&self, caller: &Caller) -> Result<Scope, Error> {
-        let scope = Scope::new(caller.workspace, caller.deadline, self.limits.time);
+        let scope = Scope::new(caller, caller.deadline, self.limits.time);
         if scope.time.is_zero() { Err(Failure::Timeout.into()) } else { Ok(scope) }
     }
 }

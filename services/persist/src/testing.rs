@@ -96,6 +96,16 @@ impl TestDatabase {
         crate::missing_migration(&settings).await
     }
 
+    /// Sweeps once, as persist does from time to time.
+    ///
+    /// # Errors
+    /// Where the server refuses.
+    pub async fn sweep(&self) -> anyhow::Result<()> {
+        let settings = self.settings()?;
+        let persist = Persist::open(&settings).await?;
+        Ok(crate::sweep::sweep(persist.system.clone(), settings.outbox_days).await?)
+    }
+
     /// The host and port of the server.
     #[must_use]
     pub fn address(&self) -> String {

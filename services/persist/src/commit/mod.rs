@@ -74,7 +74,7 @@ impl Committer {
                         // This very commit, whose answer was lost.
                         Ok(Some(record)) if record.commit_id == batch.commit_id => {
                             let answer = record.reconstruct(database, scope, &batch).await?;
-                            metrics::counter!("artel_persist_commits_resolved").increment(1);
+                            metrics::counter!("artel_persist_commits_resolved_total").increment(1);
                             return Ok((answer, !batch.events.is_empty()));
                         }
                         Ok(Some(record)) => {
@@ -90,7 +90,7 @@ impl Committer {
                 }
                 Failure::Conflict if conflicts < MOST_CONFLICTS => {
                     conflicts += 1;
-                    metrics::counter!("artel_persist_commit_conflicts").increment(1);
+                    metrics::counter!("artel_persist_commit_conflicts_total").increment(1);
                     let jitter = rand::rng().random_range(1..=4_u64 << conflicts.min(6));
                     tokio::time::sleep(Duration::from_millis(jitter)).await;
                 }
@@ -132,9 +132,9 @@ impl Committer {
 /// may still reach a caller that waits longer than it said.
 fn scope(caller: &Caller, limits: Limits, lost: Option<Instant>) -> Result<Scope, Error> {
     if lost.is_some() {
-        return Ok(Scope::new(caller.workspace, None, limits.time));
+        return Ok(Scope::new(caller, None, limits.time));
     }
-    let scope = Scope::new(caller.workspace, caller.deadline, limits.time);
+    let scope = Scope::new(caller, caller.deadline, limits.time);
     if scope.time.is_zero() { Err(Failure::Timeout.into()) } else { Ok(scope) }
 }
 

@@ -54,6 +54,13 @@ pub(crate) struct Relay<B> {
     poll: Duration,
 }
 
+/// How long the event that is published next has waited. What an older transaction holds back cannot be seen yet.
+fn tell_age(page: &Page) {
+    let age = page.events.first().map(|event| chrono::Utc::now().signed_duration_since(event.time));
+    let seconds = age.and_then(|age| age.to_std().ok()).map_or(0.0, |age| age.as_secs_f64());
+    metrics::gauge!("artel_persist_outbox_age_seconds").set(seconds);
+}
+
 impl<B: Broker> Relay<B> {
     pub(crate) fn of(persist: &Persist, broker: B, settings: &Settings) -> Self {
         Self {
@@ -71,6 +78,8 @@ impl<B: Broker> Relay<B> {
         loop {
             let Err(failure) = self.lead(&mut pause).await;
             tracing::warn!(?failure, "the relay pauses");
+            // Whoever leads next knows; that the database is away is told elsewhere.
+            tell_age(&Page::default());
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
         }
@@ -92,6 +101,7 @@ impl<B: Broker> Relay<B> {
             if page.events.is_empty() {
                 page = Page::read(&connection, &cursor, self.batch).await?;
             }
+            tell_age(&page);
             if page.events.is_empty() {
                 if page.is_blocked {
                     tokio::time::sleep(blocked).await;
@@ -144,8 +154,8 @@ impl<B: Broker> Relay<B> {
             })
         };
         let unwanted: Vec<String> = page.events.iter().zip(outcomes).filter_map(unwanted).collect();
-        metrics::counter!("artel_persist_events_relayed").increment(outcomes.len() as u64);
-        metrics::counter!("artel_persist_events_unroutable").increment(unwanted.len() as u64);
+        metrics::counter!("artel_persist_events_relayed_total").increment(outcomes.len() as u64);
+        metrics::counter!("artel_persist_events_unroutable_total").increment(unwanted.len() as u64);
         outbox::advance(connection, cursor, last, &unwanted).await?;
         *cursor = *last;
         Ok(())
