@@ -143,16 +143,13 @@ pub fn copy(root: &Path, changes: &[Change], copy: &Path) -> Result<()> {
     wanted.extend(changes.iter().map(|change| (change.path.clone(), change.text.clone().into_bytes())));
     fs::create_dir_all(copy)?;
     for file in files_below(copy)? {
-        let path = file.strip_prefix(copy)?;
-        // The lock is cargo's: it has the new crate in it.
-        if !wanted.contains_key(path) {
+        if !wanted.contains_key(file.strip_prefix(copy)?) {
             fs::remove_file(&file)?;
         }
     }
     for (path, bytes) in wanted {
         let file = copy.join(&path);
-        let is_lock = path == Path::new("Cargo.lock") && file.exists();
-        if !is_lock && fs::read(&file).ok().as_ref() != Some(&bytes) {
+        if fs::read(&file).ok().as_ref() != Some(&bytes) {
             fs::create_dir_all(file.parent().unwrap_or(copy))?;
             fs::write(&file, bytes)?;
         }

@@ -27,6 +27,8 @@ pub fn run(args: &Args) -> Result<()> {
         manifest.text = another_version(&manifest.text)?;
     }
     scaffold::copy(&root, &changes, &copy)?;
+    // In the copy cargo works offline, so that the lock it completes there has our versions.
+    show(artel::cargo().args(["fetch", "--quiet"]))?;
 
     on_own_components("new", args.keep, |session| {
         let context = &session.context;
@@ -44,7 +46,6 @@ pub fn run(args: &Args) -> Result<()> {
         own.args(["clippy", "--quiet", "--offline", "--no-deps", "--all-targets", "--package"]);
         own.arg(format!("artel-{NAME}"));
         show(within(own).args(deny))?;
-        show(within(tests()).arg("--no-run"))?;
         let step = context.progress.step("PostgreSQL", "starting");
         step.done(&postgres::start(context)?);
         show(within(tests()).env("ARTEL_TEST_POSTGRES", postgres::url(context, "postgres")?))
