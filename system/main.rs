@@ -17,7 +17,6 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use artel_config::Config;
 use artel_mailbox::MailboxArgs;
-use clap::builder::PossibleValuesParser;
 use clap::{Parser, Subcommand};
 
 /// Artel: a business platform as a gRPC service mesh.
@@ -70,13 +69,11 @@ enum Command {
     /// The keys that sign access tokens
     #[command(subcommand, after_help = "Example: artel keys rotate")]
     Keys(keys::Action),
-    /// Show a service's configuration as it takes effect, secrets masked
-    #[command(after_help = "Example: artel config order")]
-    Config {
-        /// A service, or `mesh` for what all share
-        #[arg(value_parser = PossibleValuesParser::new(config::sections()))]
-        section: String,
-    },
+    /// Show a service's configuration as it takes effect, secrets masked, or change it in the running mesh
+    #[command(
+        after_help = "Examples:\n  artel config catalog --origin\n  artel config set catalog.assumed_stock 50"
+    )]
+    Config(config::ConfigArgs),
     /// List every event: who tells it and who listens
     Events {
         /// As JSON, with messages, fields and descriptions
@@ -121,7 +118,7 @@ async fn run() -> anyhow::Result<()> {
         Command::Import { file } => import::run(&file, &cli.endpoints).await,
         Command::Role(action) => role::run(action, &cli.endpoints).await,
         Command::Keys(action) => keys::run(action, &cli.endpoints).await,
-        Command::Config { section } => config::run(&load()?, &section),
+        Command::Config(args) => config::run(args, cli.config.as_deref(), &cli.endpoints).await,
         Command::Events { json } => events::run(json).await,
         Command::Docs { check, folder } => docs::run(&folder, check),
         Command::Mailbox(args) => {

@@ -33,6 +33,12 @@ struct Endpoints {
     config: Option<PathBuf>,
 }
 
+/// The configuration file of the mesh that the endpoints file names, if there is one.
+pub(crate) fn configuration(endpoints: &Path) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(endpoints).ok()?;
+    serde_json::from_str::<Endpoints>(&text).ok()?.config
+}
+
 impl Operator {
     /// Finds the mesh. Calls nobody yet.
     ///

@@ -35,7 +35,12 @@ pub(crate) async fn authenticate(State(gate): State<Gate>, mut request: Request,
             request.extensions_mut().insert(call);
             next.run(request).await
         }
-        Err(error) => Status::from(error).into_http(),
+        Err(error) => {
+            let status = Status::from(error);
+            metrics::counter!("artel_requests_refused_total", "code" => format!("{:?}", status.code()))
+                .increment(1);
+            status.into_http()
+        }
     }
 }
 

@@ -1,19 +1,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use artel_client::{Call, CallKey, Channel, Channels};
-use artel_config::{Config, Secret};
+use artel_config::{Config, Secret, Section, Shape};
 use artel_discovery::Consul;
 use artel_queue::Broker;
 use artel_repo::Repo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::keys::Keys;
+use crate::logs;
+use crate::settings::{Live, Settings, Versions};
 
 /// The documented defaults of the section `[mesh]`.
 pub const MESH_DEFAULTS: &str = include_str!("../config.toml");
+/// The section `[mesh]`, for commands.
+pub const MESH_SECTION: Shape = Shape::of::<Mesh>();
 
 /// The section `[mesh]`: what every process needs to know. `config.toml` says what each key means.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,6 +41,22 @@ pub struct Mesh {
     pub listen_concurrency: u16,
     pub log_format: String,
     pub log: String,
+    pub fluent: String,
+    pub fluent_tag: String,
+    pub fluent_buffer_lines: usize,
+    pub fluent_buffer_bytes: usize,
+}
+
+impl Section for Mesh {
+    const DEFAULTS: &'static str = MESH_DEFAULTS;
+    const LIVE: &'static [&'static str] = &["log"];
+    const LOCAL: &'static [&'static str] = &["consul", "bind", "advertise"];
+
+    fn check(&self) -> anyhow::Result<()> {
+        logs::filter(&self.log)
+            .context("mesh.log must be a level or directives such as info,artel_persist=debug")?;
+        Ok(())
+    }
 }
 
 /// What a service finds around it: its configuration, the other services, storage, the broker.
@@ -47,8 +69,10 @@ pub struct Host {
 
 /// What the services of one process share.
 struct Process {
-    config: Config,
-    mesh: Mesh,
+    settings: Settings,
+    /// As it was at the start.
+    mesh: Arc<Mesh>,
+    mesh_now: Live<Mesh>,
     consul: Consul,
     call_key: CallKey,
     keys: Keys,
@@ -56,17 +80,35 @@ struct Process {
 }
 
 impl Host {
-    /// The surroundings of one process, seen as its first service. Must be called within a tokio runtime.
+    /// The surroundings of one process, seen as its first service, configured by the file and the environment alone.
+    /// Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Where the section `[mesh]` is wrong.
     pub fn new(config: Config, draining: CancellationToken) -> anyhow::Result<Self> {
+        Self::over(Settings::fixed(config, draining.clone()), draining)
+    }
+
+    /// The same with what Consul's KV says, now and as it changes. Where Consul does not answer, what it says is taken
+    /// as soon as it does.
+    ///
+    /// # Errors
+    /// Where the file or the environment is wrong about the section `[mesh]`.
+    pub async fn open(config: Config, draining: CancellationToken) -> anyhow::Result<Self> {
+        // Where Consul is cannot come from Consul.
         let mesh: Mesh = config.section("mesh", MESH_DEFAULTS)?;
+        let settings = Settings::follow(config, &Consul::new(&mesh.consul)?, draining.clone()).await;
+        Self::over(settings, draining)
+    }
+
+    fn over(settings: Settings, draining: CancellationToken) -> anyhow::Result<Self> {
+        let mesh_now: Live<Mesh> = settings.live("mesh", MESH_SECTION)?;
+        let mesh = mesh_now.get();
         let call_key = CallKey::new(mesh.mesh_key.reveal())?;
         let consul = Consul::new(&mesh.consul)?;
         let channels = Channels::new("mesh", consul.clone(), call_key.clone());
         let keys = Keys::new(channels.to("identity"), "mesh");
-        let process = Process { config, mesh, consul, call_key, keys, draining };
+        let process = Process { settings, mesh, mesh_now, consul, call_key, keys, draining };
         Ok(Self { name: "mesh", process: Arc::new(process), channels })
     }
 
@@ -82,15 +124,26 @@ impl Host {
         self.name
     }
 
-    /// The service's section of the configuration over its defaults.
+    /// The service's section of the configuration over its defaults. What changes later takes effect after a restart.
     ///
     /// # Errors
     /// For an unknown key or a wrong value.
-    pub fn section<T: DeserializeOwned>(&self, defaults: &str) -> anyhow::Result<T> {
-        Ok(self.process.config.section(self.name, defaults)?)
+    pub fn section<T>(&self, defaults: &'static str) -> anyhow::Result<T>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        Ok(self.process.settings.once(self.name, Shape::plain(defaults))?)
     }
 
-    /// The section `[mesh]`.
+    /// The service's section of the configuration, in which the keys that are live change while the process runs.
+    ///
+    /// # Errors
+    /// Where the file or the environment is wrong.
+    pub fn settings<S: Section>(&self) -> anyhow::Result<Live<S>> {
+        Ok(self.process.settings.live(self.name, Shape::of::<S>())?)
+    }
+
+    /// The section `[mesh]`, as it was at the start.
     #[must_use]
     pub fn mesh(&self) -> &Mesh {
         &self.process.mesh
@@ -132,6 +185,30 @@ impl Host {
     #[must_use]
     pub fn draining(&self) -> &CancellationToken {
         &self.process.draining
+    }
+
+    pub(crate) fn versions(&self) -> watch::Receiver<Versions> {
+        self.process.settings.versions()
+    }
+
+    /// Says what could not be said before there was a log, and lets its filter change.
+    pub(crate) fn follow_log_filter(&self) {
+        if !self.process.settings.known() {
+            tracing::warn!("Consul does not answer; the file and the environment stand alone until it does");
+        }
+        if let Some(version) =
+            self.versions().borrow().get("mesh").and_then(|version| version.refused.clone())
+        {
+            tracing::error!(section = "mesh", version, "configuration refused; `artel config mesh` says why");
+        }
+        let (mut mesh, draining) = (self.process.mesh_now.clone(), self.process.draining.clone());
+        tokio::spawn(draining.run_until_cancelled_owned(async move {
+            loop {
+                if let Err(error) = logs::set_filter(&mesh.changed().await.log) {
+                    tracing::error!(%error, "the filter of the log stays");
+                }
+            }
+        }));
     }
 
     pub(crate) fn call_key(&self) -> &CallKey {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use artel_client::Call;
+use artel_client::{Call, Trace};
 use artel_util::Error;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// A job: gets the service's own call, done again after its period. It must bear being done twice at once, by another
 /// copy of the service.
@@ -30,13 +31,21 @@ pub(crate) async fn every(
         }
         let mut call = call.clone();
         call.deadline = std::time::Instant::now().checked_add(period.max(Duration::from_secs(10)));
-        let outcome = match job(call).await {
-            Ok(()) => "ok",
-            Err(error) => {
-                tracing::warn!(service = name, %error, "a job failed; it is tried again after its period");
-                "failed"
+        // Each run is a trace of its own.
+        call.trace = Trace::start();
+        let span = tracing::info_span!("job", service = name, trace = call.trace.id());
+        let begin = Instant::now();
+        let outcome = async {
+            match job(call).await {
+                Ok(()) => "ok",
+                Err(error) => {
+                    tracing::warn!(%error, "a job failed; it is tried again after its period");
+                    "failed"
+                }
             }
         };
+        let outcome = outcome.instrument(span).await;
+        metrics::histogram!("artel_job_seconds", "service" => name).record(begin.elapsed());
         metrics::counter!("artel_jobs_total", "service" => name, "outcome" => outcome).increment(1);
     }
 }

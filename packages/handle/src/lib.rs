@@ -12,9 +12,13 @@ mod keys;
 mod listen;
 mod logs;
 mod measure;
+mod process;
 mod registration;
 mod serve;
 mod service;
+mod settings;
+#[cfg(test)]
+mod settings_tests;
 mod stack;
 #[cfg(test)]
 mod stack_tests;
@@ -22,11 +26,13 @@ pub mod testing;
 
 pub use access::Access;
 pub use artel_client::{Call, User};
-pub use host::{Host, MESH_DEFAULTS, Mesh};
+pub use artel_config::{Section, Shape};
+pub use host::{Host, MESH_DEFAULTS, MESH_SECTION, Mesh};
 pub use job::Job;
 pub use keys::{Claims, Keys};
 pub use listen::{Delivery, Listener};
 pub use logs::init as init_logs;
 pub use serve::{Blueprint, serve, told_to_stop};
 pub use service::Service;
+pub use settings::Live;
 pub use tokio_util::sync::CancellationToken;

@@ -1,7 +1,7 @@
 //! Rate, errors and duration of every method, and one log line for what went wrong.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use artel_client::Call;
 use axum::extract::{Request, State};
@@ -11,7 +11,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
+use crate::access::Access;
+
 const BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+const UPKEEP: Duration = Duration::from_secs(5);
 
 static PROMETHEUS: OnceLock<PrometheusHandle> = OnceLock::new();
 /// Services of one process start at once, and the recorder can be installed once.
@@ -26,13 +30,21 @@ pub(crate) fn prometheus() -> anyhow::Result<&'static PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?
         .install_recorder()?;
+    let upkeep = handle.clone();
+    // What histograms were told is kept until somebody asks for it, or this sums it up.
+    std::thread::Builder::new().name("metrics".into()).spawn(move || {
+        loop {
+            std::thread::sleep(UPKEEP);
+            upkeep.run_upkeep();
+        }
+    })?;
     Ok(PROMETHEUS.get_or_init(|| handle))
 }
 
 /// Opens the request's span and counts it when it is answered.
 pub(crate) async fn measure(State(service): State<&'static str>, request: Request, next: Next) -> Response {
     let begin = Instant::now();
-    let method = request.uri().path().trim_start_matches('/').to_owned();
+    let method = label(request.uri().path()).to_owned();
     let call = request.extensions().get::<Call>();
     let trace = call.map(|call| call.trace.id()).unwrap_or_default();
     let span = tracing::info_span!(
@@ -42,7 +54,9 @@ pub(crate) async fn measure(State(service): State<&'static str>, request: Reques
         trace,
         caller = call.map_or("", |call| call.service.as_str())
     );
+    let in_flight = InFlight::begin(service);
     let response = next.run(request).instrument(span.clone()).await;
+    drop(in_flight);
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
     let labels = [("service", service.to_owned()), ("method", method), ("code", format!("{code:?}"))];
     metrics::counter!("artel_requests_total", &labels).increment(1);
@@ -51,9 +65,41 @@ pub(crate) async fn measure(State(service): State<&'static str>, request: Reques
     response
 }
 
+/// A method's name in metrics. What is open to everybody is named without the method, which may be any word.
+fn label(path: &str) -> &str {
+    let method = path.trim_start_matches('/');
+    match method.split_once('/') {
+        Some((service, _)) if Access::is_open(path) => service,
+        _ => method,
+    }
+}
+
+/// Counts up while it lives, also where the caller goes away: a request in hand.
+struct InFlight(metrics::Gauge);
+
+impl InFlight {
+    fn begin(service: &'static str) -> Self {
+        let gauge = metrics::gauge!("artel_requests_in_flight", "service" => service);
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_anybody_may_ask_makes_no_new_labels() {
+        assert_eq!(label("/grpc.health.v1.Health/Anything"), "grpc.health.v1.Health");
+        assert_eq!(label("/artel.order.v1.OrderService/GetOrder"), "artel.order.v1.OrderService/GetOrder");
+    }
 
     #[test]
     fn services_that_start_at_once_share_one_recorder() {

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tracing::Instrument as _;
 
 use crate::authenticate::Gate;
 use crate::host::Host;
@@ -36,8 +37,21 @@ pub struct Blueprint {
 /// Where the configuration is wrong or a service cannot start; nothing is registered then.
 pub async fn serve(config: Config, blueprints: Vec<Blueprint>) -> anyhow::Result<()> {
     let draining = CancellationToken::new();
-    let host = Host::new(config, draining.clone())?;
-    logs::init(&host.mesh().log_format, &host.mesh().log)?;
+    let host = Host::open(config, draining).await?;
+    let process = if let [only] = &blueprints[..] { only.name } else { "artel" };
+    let logs = logs::start(host.mesh(), process)?;
+    host.follow_log_filter();
+    let ended = serve_all(&host, blueprints).await;
+    if let Err(error) = &ended {
+        // Whoever started us reads it on standard error; this is for who reads logs elsewhere.
+        tracing::error!(error = format!("{error:#}"), "ended");
+    }
+    logs.drain().await;
+    ended
+}
+
+async fn serve_all(host: &Host, blueprints: Vec<Blueprint>) -> anyhow::Result<()> {
+    let draining = host.draining().clone();
     // Everything is made before anything is opened to others.
     let mut services = Vec::new();
     for blueprint in blueprints {
@@ -56,7 +70,9 @@ pub async fn serve(config: Config, blueprints: Vec<Blueprint>) -> anyhow::Result
         let host = host.of(service.name);
         running.spawn(async move {
             let name = service.name;
-            run(service, host).await.with_context(|| format!("the service `{name}` failed"))
+            let span = tracing::info_span!("service", service = name);
+            let ended = run(service, host).instrument(span).await;
+            ended.with_context(|| format!("the service `{name}` failed"))
         });
     }
     tokio::select! {
@@ -98,7 +114,7 @@ pub(crate) async fn run(service: Service, host: Host) -> anyhow::Result<()> {
         work.spawn(job::every(name, period, host.call(), job, draining.clone()));
     }
     for task in service.tasks {
-        work.spawn(task(draining.clone()));
+        work.spawn(task(draining.clone()).instrument(tracing::info_span!("task", service = name)));
     }
 
     let gate = Gate {
@@ -130,6 +146,7 @@ pub(crate) async fn run(service: Service, host: Host) -> anyhow::Result<()> {
     let registered = tokio::spawn(registration::hold(
         host.consul().clone(),
         registration::of(name, address, check_every),
+        host.versions(),
         draining.clone(),
     ));
     tracing::info!(service = name, %address, "serving");

@@ -8,6 +8,7 @@ use tonic::service::Routes;
 use crate::authenticate::{Gate, authenticate};
 use crate::deadline::give_up_in_time;
 use crate::measure::{measure, prometheus};
+use crate::process;
 
 /// A service's gRPC methods behind the stack, its plain HTTP pages and its metrics beside it. The layer named last is
 /// the first a request meets.
@@ -21,5 +22,5 @@ pub(crate) fn stack(service: &'static str, grpc: Routes, http: Router, gate: Gat
         .layer(from_fn_with_state(service, measure))
         // Outermost: nothing is done for somebody who may not ask for it.
         .layer(from_fn_with_state(gate, authenticate));
-    Ok(guarded.merge(http).route("/metrics", get(move || async { metrics.render() })))
+    Ok(guarded.merge(http).route("/metrics", get(move || async { metrics.render() + &process::page() })))
 }

@@ -1,7 +1,6 @@
-use std::sync::Arc;
-
 use artel_cache::Redis;
 use artel_client::Call;
+use artel_handle::Live;
 use artel_proto::catalog::catalog_service_server::CatalogService;
 use artel_proto::catalog::{
     CreateProductRequest, CreateProductResponse, DeleteProductRequest, DeleteProductResponse,
@@ -22,13 +21,13 @@ use crate::products::{create, delete, get, update};
 pub(crate) struct Catalog {
     pub(crate) repo: Repo,
     pub(crate) categories: Categories,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) settings: Live<Settings>,
 }
 
 impl Catalog {
-    pub(crate) fn new(repo: Repo, redis: Redis, settings: Settings) -> Self {
-        let categories = Categories::new(repo.clone(), redis, &settings);
-        Self { repo, categories, settings: Arc::new(settings) }
+    pub(crate) fn new(repo: Repo, redis: Redis, settings: Live<Settings>) -> Self {
+        let categories = Categories::new(repo.clone(), redis, &settings.get());
+        Self { repo, categories, settings }
     }
 }
 

@@ -1,4 +1,5 @@
 use anyhow::ensure;
+use artel_handle::Section;
 use serde::Deserialize;
 
 /// The documented defaults of the section `[catalog]`.
@@ -16,8 +17,11 @@ pub struct Settings {
     pub tree_kept_s: u64,
 }
 
-impl Settings {
-    pub(crate) fn checked(self) -> anyhow::Result<Self> {
+impl Section for Settings {
+    const DEFAULTS: &'static str = DEFAULTS;
+    const LIVE: &'static [&'static str] = &["assumed_stock", "import_batch", "import_concurrency"];
+
+    fn check(&self) -> anyhow::Result<()> {
         ensure!(
             (0..=1_000_000_000).contains(&self.assumed_stock),
             "catalog.assumed_stock must be from 0 to 1000000000, is {}",
@@ -33,6 +37,6 @@ impl Settings {
             "catalog.import_concurrency must be from 1 to 16, is {}",
             self.import_concurrency
         );
-        Ok(self)
+        Ok(())
     }
 }

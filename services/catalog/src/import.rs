@@ -46,15 +46,20 @@ pub(crate) async fn import(
 ) -> Result<ImportFeedResponse, Error> {
     let (file, pieces) = mpsc::channel(WAITING_PIECES);
     let (read, batches) = mpsc::channel(1);
+    // One state of them for the whole feed.
+    let settings = catalog.settings.get();
     let limits = Limits {
         workspace: call.workspace.clone(),
-        assumed_stock: catalog.settings.assumed_stock,
-        offers: catalog.settings.import_batch,
+        assumed_stock: settings.assumed_stock,
+        offers: settings.import_batch,
     };
     let reader = tokio::task::spawn_blocking(move || reader::read(pieces, &read, &limits));
     let mut tally = Tally::default();
     let (broken, stored) = {
-        let (forward, store) = (pin!(forward(stream, file)), store(catalog, call, batches, &mut tally));
+        let (forward, store) = (
+            pin!(forward(stream, file)),
+            store(catalog, call, batches, settings.import_concurrency, &mut tally),
+        );
         let mut store = pin!(store);
         tokio::select! {
             // Where storing fails, the rest of the file is not waited for.
@@ -94,14 +99,14 @@ async fn forward(
     }
 }
 
-/// Stores what the reader makes of the feed.
+/// Stores what the reader makes of the feed, `most` commits at a time.
 async fn store(
     catalog: &Catalog,
     call: &Call,
     mut batches: mpsc::Receiver<Piece>,
+    most: usize,
     tally: &mut Tally,
 ) -> Result<Arc<Import>, Error> {
-    let most = catalog.settings.import_concurrency;
     let mut import = Arc::new(Import::new(catalog.repo.clone(), call.clone(), new_id()));
     let mut running = FuturesUnordered::new();
     let (mut number, mut ended, mut failed) = (0_u32, false, None);

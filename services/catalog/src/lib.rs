@@ -13,7 +13,7 @@ mod products;
 mod refusal;
 
 use artel_cache::Redis;
-use artel_handle::{Host, Service};
+use artel_handle::{Host, Live, Service, Shape};
 use artel_proto::catalog::catalog_service_server::CatalogServiceServer;
 use artel_repo::Repo;
 
@@ -21,21 +21,21 @@ use crate::api::Catalog;
 
 pub use crate::config::{DEFAULTS, Settings};
 
+/// The section `[catalog]`, for commands.
+pub const SECTION: Shape = Shape::of::<Settings>();
+
 /// The service `catalog`.
 ///
 /// # Errors
 /// Where its section of the configuration is wrong.
 pub async fn service(host: Host) -> anyhow::Result<Service> {
-    let settings: Settings = host.section(DEFAULTS)?;
     let redis = Redis::open(host.mesh().redis.reveal())?;
-    over(host.repo(), redis, settings)
+    Ok(over(host.repo(), redis, host.settings()?))
 }
 
 /// The service over these surroundings.
-///
-/// # Errors
-/// Where a setting is out of its range.
-pub fn over(repo: Repo, redis: Redis, settings: Settings) -> anyhow::Result<Service> {
-    let catalog = Catalog::new(repo, redis, settings.checked()?);
-    Ok(Service::new("catalog").grpc(CatalogServiceServer::new(catalog)))
+#[must_use]
+pub fn over(repo: Repo, redis: Redis, settings: Live<Settings>) -> Service {
+    let catalog = Catalog::new(repo, redis, settings);
+    Service::new("catalog").grpc(CatalogServiceServer::new(catalog))
 }

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use artel_cache::{Decision, Throttle};
+use artel_handle::Live;
 use sha2::{Digest as _, Sha256};
 use tonic::metadata::MetadataMap;
 
 use crate::refusal::Refusal;
-use crate::settings::Limits;
+use crate::settings::Settings;
 
 /// What Envoy saw at the other end of the connection; it replaces what a caller wrote there.
 const ENVOY_ADDRESS: &str = "x-envoy-external-address";
@@ -21,7 +22,7 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 /// learn nothing, even if they are right.
 pub(crate) struct Attempts {
     throttle: Throttle,
-    limits: Limits,
+    settings: Live<Settings>,
 }
 
 /// Who tries to sign in: the keys they are counted under.
@@ -43,17 +44,18 @@ impl Attempt {
 }
 
 impl Attempts {
-    pub(crate) fn new(throttle: Throttle, limits: Limits) -> Self {
-        Self { throttle, limits }
+    pub(crate) fn new(throttle: Throttle, settings: Live<Settings>) -> Self {
+        Self { throttle, settings }
     }
 
     /// Refuses where too many failed.
     pub(crate) async fn check(&self, attempt: &Attempt) -> Result<(), Refusal> {
-        let window = self.limits.window();
-        let by_email = self.throttle.look(&attempt.email, self.limits.per_email, window);
+        let limits = self.settings.get().attempts;
+        let window = limits.window();
+        let by_email = self.throttle.look(&attempt.email, limits.per_email, window);
         let by_address = async {
             match &attempt.address {
-                Some(address) => Some(self.throttle.look(address, self.limits.per_address, window).await),
+                Some(address) => Some(self.throttle.look(address, limits.per_address, window).await),
                 None => None,
             }
         };
@@ -63,11 +65,12 @@ impl Attempts {
 
     /// Counts a failure; refuses where that was one too many.
     pub(crate) async fn fail(&self, attempt: &Attempt) -> Result<(), Refusal> {
-        let window = self.limits.window();
-        let by_email = self.throttle.hit(&attempt.email, self.limits.per_email, window);
+        let limits = self.settings.get().attempts;
+        let window = limits.window();
+        let by_email = self.throttle.hit(&attempt.email, limits.per_email, window);
         let by_address = async {
             match &attempt.address {
-                Some(address) => Some(self.throttle.hit(address, self.limits.per_address, window).await),
+                Some(address) => Some(self.throttle.hit(address, limits.per_address, window).await),
                 None => None,
             }
         };

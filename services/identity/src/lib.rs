@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use artel_cache::{OnFailure, Redis, Throttle};
-use artel_handle::{Host, Service};
+use artel_handle::{Host, Live, Service, Shape};
 use artel_proto::identity::identity_service_server::IdentityServiceServer;
 
 use crate::api::Identity;
@@ -34,6 +34,9 @@ use crate::tokens::AccessTokens;
 
 pub use settings::DEFAULTS;
 
+/// The section `[identity]`, for commands.
+pub const SECTION: Shape = Shape::of::<Settings>();
+
 /// How often expired sessions are swept.
 const SWEEP: Duration = Duration::from_secs(600);
 
@@ -42,19 +45,18 @@ const SWEEP: Duration = Duration::from_secs(600);
 /// # Errors
 /// Where the section `[identity]` is wrong: no key to seal with, parameters that argon2 cannot work with.
 pub async fn service(host: Host) -> anyhow::Result<Service> {
-    let settings: Settings = host.section(DEFAULTS)?;
-    settings.check()?;
+    let live: Live<Settings> = host.settings()?;
+    let settings = live.get();
     let repo = host.repo();
     let keyring = Arc::new(Keyring::new(&host, &settings)?);
-    let access =
-        AccessTokens::new(keyring.clone(), settings.access_token_lifetime(), &host.mesh().default_workspace);
-    let sessions = Arc::new(Sessions::new(repo.clone(), access, settings.session_lifetime()));
+    let access = AccessTokens::new(keyring.clone(), live.clone(), &host.mesh().default_workspace);
+    let sessions = Arc::new(Sessions::new(repo.clone(), access, live.clone()));
     let failures =
         Throttle::new(Redis::open(host.mesh().redis.reveal())?, "identity.login", OnFailure::Allow);
     let people = People {
         repo,
         passwords: Passwords::new(&settings.password).await?,
-        attempts: Attempts::new(failures, settings.attempts),
+        attempts: Attempts::new(failures, live),
         sessions: sessions.clone(),
     };
 

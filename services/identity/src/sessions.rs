@@ -1,8 +1,7 @@
 //! Sessions: opened by a sign-in, carried on by refreshing, ended by logout or by a refresh token that comes back.
 
-use std::time::Duration;
-
 use artel_client::Call;
+use artel_handle::Live;
 use artel_proto::Timestamp;
 use artel_proto::identity::{Session, User};
 use artel_proto::persist::Operator;
@@ -12,6 +11,7 @@ use chrono::{TimeDelta, Utc};
 
 use crate::domain::judge;
 use crate::refusal::Refusal;
+use crate::settings::Settings;
 use crate::tokens::{AccessTokens, RefreshToken};
 
 /// How often a refresh is begun anew when the session changes in between.
@@ -23,7 +23,7 @@ const SWEEP: i32 = 500;
 pub(crate) struct Sessions {
     repo: Repo,
     access: AccessTokens,
-    lifetime: Duration,
+    settings: Live<Settings>,
 }
 
 /// A person who is signed in, and what they are given.
@@ -35,8 +35,8 @@ pub(crate) struct SignedIn {
 }
 
 impl Sessions {
-    pub(crate) fn new(repo: Repo, access: AccessTokens, lifetime: Duration) -> Self {
-        Self { repo, access, lifetime }
+    pub(crate) fn new(repo: Repo, access: AccessTokens, settings: Live<Settings>) -> Self {
+        Self { repo, access, settings }
     }
 
     /// A session that is to be committed, and what its person is given then.
@@ -156,7 +156,7 @@ impl Sessions {
     }
 
     fn end(&self) -> Timestamp {
-        time::after(TimeDelta::from_std(self.lifetime).unwrap_or(TimeDelta::MAX))
+        time::after(TimeDelta::from_std(self.settings.get().session_lifetime()).unwrap_or(TimeDelta::MAX))
     }
 }
 
@@ -174,7 +174,6 @@ mod tests {
 
     use super::*;
     use crate::keys::Keyring;
-    use crate::settings::{DEFAULTS, Settings};
 
     #[tokio::test]
     async fn sessions_that_ended_by_themselves_are_swept_by_two_copies_at_once() {
@@ -183,10 +182,10 @@ mod tests {
         let mesh = LocalMesh::start(&format!("[identity]\nkey = '{key}'")).await.unwrap();
         mesh.serve(database.persist().await.unwrap()).await.unwrap();
         let host = mesh.host("identity");
-        let settings: Settings = host.section(DEFAULTS).unwrap();
-        let keyring = Arc::new(Keyring::new(&host, &settings).unwrap());
-        let access = AccessTokens::new(keyring, settings.access_token_lifetime(), "");
-        let sessions = Sessions::new(host.repo(), access, settings.session_lifetime());
+        let settings: Live<Settings> = host.settings().unwrap();
+        let keyring = Arc::new(Keyring::new(&host, &settings.get()).unwrap());
+        let access = AccessTokens::new(keyring, settings.clone(), "");
+        let sessions = Sessions::new(host.repo(), access, settings);
 
         let (repo, call) = (host.repo(), host.call());
         let user = User {

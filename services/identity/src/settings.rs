@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use artel_config::Secret;
+use artel_config::{Secret, Section};
 use serde::Deserialize;
 
 /// The documented defaults of the section `[identity]`.
@@ -36,7 +36,7 @@ pub(crate) struct Signing {
     reload_ms: u64,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     window_seconds: u32,
@@ -44,9 +44,11 @@ pub(crate) struct Limits {
     pub(crate) per_address: u32,
 }
 
-impl Settings {
-    /// Refuses what cannot work, naming the key.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+impl Section for Settings {
+    const DEFAULTS: &'static str = DEFAULTS;
+    const LIVE: &'static [&'static str] = &["access_token_seconds", "session_days", "attempts"];
+
+    fn check(&self) -> anyhow::Result<()> {
         let lifetime = self.access_token_seconds;
         ensure!(
             (1..=86_400).contains(&lifetime),
@@ -71,9 +73,14 @@ impl Settings {
             "identity.attempts.window_seconds must be 1 to 86400, is {window_seconds}"
         );
         ensure!(per_email > 0 && per_address > 0, "identity.attempts must allow at least one of each");
+        let Hashing { memory_kib, iterations, lanes, .. } = self.password;
+        argon2::Params::new(memory_kib, iterations, lanes, None)
+            .map_err(|error| anyhow::anyhow!("identity.password cannot work: {error}"))?;
         Ok(())
     }
+}
 
+impl Settings {
     pub(crate) fn access_token_lifetime(&self) -> Duration {
         Duration::from_secs(self.access_token_seconds.into())
     }
@@ -129,6 +136,7 @@ mod tests {
             ("session_days", "[identity]\nsession_days = 0"),
             ("reload_ms", "[identity.signing]\nreload_ms = 0"),
             ("publish_ahead_seconds", "[identity.signing]\npublish_ahead_seconds = 5"),
+            ("password", "[identity.password]\nmemory_kib = 1"),
             ("window_seconds", "[identity.attempts]\nwindow_seconds = 0"),
         ] {
             let error = settings(text).check().unwrap_err().to_string();

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use artel_handle::Claims;
+use artel_handle::{Claims, Live};
 use artel_proto::identity::User;
 use artel_util::Error;
 use base64::Engine as _;
@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::keys::Keyring;
+use crate::settings::Settings;
 
 const ID: usize = 16;
 const SECRET: usize = 32;
@@ -22,7 +23,7 @@ const SECRET: usize = 32;
 /// Issues access tokens.
 pub(crate) struct AccessTokens {
     keyring: Arc<Keyring>,
-    lifetime: Duration,
+    settings: Live<Settings>,
     workspace: String,
 }
 
@@ -30,8 +31,8 @@ pub(crate) struct AccessTokens {
 pub(crate) struct RefreshToken([u8; ID + SECRET]);
 
 impl AccessTokens {
-    pub(crate) fn new(keyring: Arc<Keyring>, lifetime: Duration, workspace: &str) -> Self {
-        Self { keyring, lifetime, workspace: workspace.to_owned() }
+    pub(crate) fn new(keyring: Arc<Keyring>, settings: Live<Settings>, workspace: &str) -> Self {
+        Self { keyring, settings, workspace: workspace.to_owned() }
     }
 
     /// A token that says who this is. It stays good until it expires, whatever happens to its session.
@@ -42,7 +43,7 @@ impl AccessTokens {
             aud: "artel".to_owned(),
             sub: user.id.clone(),
             iat: now.as_secs(),
-            exp: (now + self.lifetime).as_secs(),
+            exp: (now + self.settings.get().access_token_lifetime()).as_secs(),
             sid: session_id.to_owned(),
             workspace: self.workspace.clone(),
             roles: user.roles.clone(),
@@ -53,7 +54,7 @@ impl AccessTokens {
 
     /// Seconds until a token that is issued now expires.
     pub(crate) fn expires_in(&self) -> i32 {
-        i32::try_from(self.lifetime.as_secs()).unwrap_or(i32::MAX)
+        i32::try_from(self.settings.get().access_token_lifetime().as_secs()).unwrap_or(i32::MAX)
     }
 }
 

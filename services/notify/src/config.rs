@@ -1,10 +1,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use artel_config::Secret;
+use artel_config::{Secret, Section};
 use chrono::{FixedOffset, TimeDelta};
+use lettre::message::Mailbox;
 use serde::Deserialize;
 
+use crate::DEFAULTS;
 use crate::domain::Rules;
 use crate::language::Language;
 use crate::templates::{Templates, Voice};
@@ -18,7 +20,7 @@ pub(crate) struct Settings {
     pub smtp_password: Secret,
     pub smtp_connections: u32,
     pub send_timeout_ms: u64,
-    pub from: String,
+    from: String,
     pub message_domain: String,
     language: String,
     utc_offset: String,
@@ -27,9 +29,12 @@ pub(crate) struct Settings {
     give_up_after_hours: u32,
 }
 
-impl Settings {
+impl Section for Settings {
+    const DEFAULTS: &'static str = DEFAULTS;
+    const LIVE: &'static [&'static str] = &["from", "language", "utc_offset"];
+
     /// Refuses what would only show when something is to be sent.
-    pub fn checked(self) -> anyhow::Result<Self> {
+    fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.lease_ms > self.send_timeout_ms,
             "notify.lease_ms must be more than notify.send_timeout_ms"
@@ -42,18 +47,32 @@ impl Settings {
             "notify.message_domain must be a domain name, is `{}`",
             self.message_domain
         );
-        Ok(self)
+        self.from()?;
+        self.tongue()?;
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// Who e-mails are from.
+    pub fn from(&self) -> anyhow::Result<Mailbox> {
+        self.from.parse().context("notify.from must look like: Shop <shop@example.com>")
     }
 
     /// What messages are written with.
-    pub fn voice(&self) -> anyhow::Result<Voice> {
+    pub fn voice(&self, templates: Templates) -> anyhow::Result<Voice> {
+        let (language, clock) = self.tongue()?;
+        Ok(Voice { templates, language, clock })
+    }
+
+    fn tongue(&self) -> anyhow::Result<(Language, FixedOffset)> {
         let language = Language::of(&self.language)
             .with_context(|| format!("notify.language must be ru, kk or en, is `{}`", self.language))?;
         let clock: FixedOffset = self
             .utc_offset
             .parse()
             .with_context(|| format!("notify.utc_offset must look like +03:00, is `{}`", self.utc_offset))?;
-        Ok(Voice { templates: Templates::load()?, language, clock })
+        Ok((language, clock))
     }
 
     pub fn rules(&self) -> Rules {
@@ -78,23 +97,24 @@ pub(crate) mod tests {
     use artel_config::Config;
 
     use super::*;
-    use crate::DEFAULTS;
 
     pub(crate) fn settings(text: &str) -> anyhow::Result<Settings> {
-        Config::parse(text)?.section::<Settings>("notify", DEFAULTS)?.checked()
+        let settings: Settings = Config::parse(text)?.section("notify", DEFAULTS)?;
+        settings.check()?;
+        Ok(settings)
     }
 
     #[test]
     fn the_defaults_are_valid() {
-        let settings = settings("").unwrap();
-        settings.voice().unwrap();
+        settings("").unwrap().voice(Templates::load().unwrap()).unwrap();
     }
 
     #[test]
     fn what_cannot_work_is_refused_at_the_start() {
         assert!(settings("[notify]\nlease_ms = 1000").is_err(), "a lease that ends before the sending");
         assert!(settings("[notify]\nmessage_domain = 'a>\\nX: y'").is_err());
-        assert!(settings("[notify]\nlanguage = 'de'").unwrap().voice().is_err());
-        assert!(settings("[notify]\nutc_offset = 'Moscow'").unwrap().voice().is_err());
+        assert!(settings("[notify]\nlanguage = 'de'").is_err());
+        assert!(settings("[notify]\nutc_offset = 'Moscow'").is_err());
+        assert!(settings("[notify]\nfrom = 'nobody'").is_err());
     }
 }

@@ -21,7 +21,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use artel_handle::{Host, Service};
+use artel_handle::{Host, Live, Service, Shape};
 use artel_proto::notify::EmailQueued;
 use artel_proto::notify::notify_service_server::NotifyServiceServer;
 use artel_proto::order::{OrderCancelled, OrderPlaced};
@@ -32,20 +32,23 @@ use crate::listen::{Postman, Teller};
 use crate::outbox::Outbox;
 use crate::rows::Rows;
 use crate::smtp::Smtp;
+use crate::templates::Templates;
 
 /// The documented defaults of the section `[notify]`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
+/// The section, for commands.
+pub const SECTION: Shape = Shape::of::<Settings>();
 
 /// The service `notify`.
 ///
 /// # Errors
 /// Where its configuration is wrong.
 pub async fn service(host: Host) -> anyhow::Result<Service> {
-    let settings = host.section::<Settings>(DEFAULTS)?.checked()?;
+    let live: Live<Settings> = host.settings()?;
+    let settings = live.get();
     let repo = host.repo();
-    let teller = Teller::new(repo.clone(), settings.voice()?);
-    let outbox =
-        Outbox::new(Arc::new(Rows::new(repo.clone())), Arc::new(Smtp::new(&settings)?), settings.rules());
+    let teller = Teller::new(repo.clone(), Templates::load()?, live.clone());
+    let outbox = Outbox::new(Arc::new(Rows::new(repo.clone())), Arc::new(Smtp::new(live)?), settings.rules());
     let sweeper = outbox.clone();
     Ok(Service::new("notify")
         .grpc(NotifyServiceServer::new(Notifications::new(repo)))

@@ -1,25 +1,28 @@
 //! What `notify` does when others speak.
 
-use artel_handle::{Delivery, Listener};
+use artel_handle::{Delivery, Listener, Live};
 use artel_proto::identity::User;
 use artel_proto::notify::{EmailQueued, Preferences};
 use artel_proto::order::{Order, OrderCancelled, OrderPlaced};
 use artel_queue::Failure;
 use artel_repo::{Commit, Repo, digest};
+use artel_util::Error;
 use artel_util::time::to_chrono;
 use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::Utc;
 
+use crate::config::Settings;
 use crate::domain;
 use crate::outbox::Outbox;
-use crate::templates::{Change, Voice};
+use crate::templates::{Change, Templates};
 
 /// Writes down what a person is told about a change of their order, once for each event.
 #[derive(Clone)]
 pub(crate) struct Teller {
     repo: Repo,
-    voice: Voice,
+    templates: Templates,
+    settings: Live<Settings>,
 }
 
 #[async_trait]
@@ -39,8 +42,8 @@ impl Listener<OrderCancelled> for Teller {
 }
 
 impl Teller {
-    pub fn new(repo: Repo, voice: Voice) -> Self {
-        Self { repo, voice }
+    pub fn new(repo: Repo, templates: Templates, settings: Live<Settings>) -> Self {
+        Self { repo, templates, settings }
     }
 
     async fn tell(
@@ -64,8 +67,9 @@ impl Teller {
             Change::Cancelled => &order.cancel_time,
         };
         let time = time.as_ref().and_then(to_chrono).unwrap_or(delivery.time);
-        let language = domain::language(&preferences, &person, self.voice.language);
-        let words = self.voice.write(change, &order, &person, language, time)?;
+        let voice = self.settings.get().voice(self.templates.clone()).map_err(Error::internal)?;
+        let language = domain::language(&preferences, &person, voice.language);
+        let words = voice.write(change, &order, &person, language, time)?;
         let event = (delivery.event_id.as_str(), delivery.event.as_str());
         let (notification, email) = domain::told(words, &preferences, &person, event, &order.id, Utc::now());
 

@@ -1,6 +1,7 @@
 //! The mail server, over SMTP.
 
 use anyhow::Context as _;
+use artel_handle::Live;
 use artel_proto::notify::Email;
 use artel_util::time::to_chrono;
 use async_trait::async_trait;
@@ -22,13 +23,14 @@ pub(crate) trait Mailer: Send + Sync + 'static {
 /// A mail server.
 pub(crate) struct Smtp {
     transport: AsyncSmtpTransport<Tokio1Executor>,
-    from: Mailbox,
+    live: Live<Settings>,
     domain: String,
 }
 
 impl Smtp {
     /// Does not connect yet.
-    pub fn new(settings: &Settings) -> anyhow::Result<Self> {
+    pub fn new(live: Live<Settings>) -> anyhow::Result<Self> {
+        let settings = live.get();
         let mut transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&settings.smtp)
             .context("notify.smtp must be an address such as smtp://host:port or smtps://host:port")?
             .timeout(Some(settings.send_within()))
@@ -37,8 +39,7 @@ impl Smtp {
             let password = settings.smtp_password.reveal().to_owned();
             transport = transport.credentials(Credentials::new(settings.smtp_user.clone(), password));
         }
-        let from = settings.from.parse().context("notify.from must look like: Shop <shop@example.com>")?;
-        Ok(Self { transport: transport.build(), from, domain: settings.message_domain.clone() })
+        Ok(Self { transport: transport.build(), domain: settings.message_domain.clone(), live })
     }
 
     /// The e-mail as it goes over the wire: the same one gives the same Message-ID and date however often it is sent.
@@ -46,7 +47,7 @@ impl Smtp {
     fn message(&self, email: &Email) -> anyhow::Result<Message> {
         let to = Mailbox::new(None, email.address.parse().context("the address is not valid")?);
         let mut builder = Message::builder()
-            .from(self.from.clone())
+            .from(self.live.get().from()?)
             .to(to)
             .subject(email.subject.clone())
             .message_id(Some(format!("<{}@{}>", email.id, self.domain)))
@@ -91,7 +92,7 @@ mod tests {
     use crate::config::tests::settings;
 
     fn formatted(email: &Email) -> String {
-        let message = Smtp::new(&settings("").unwrap()).unwrap().message(email).unwrap();
+        let message = Smtp::new(Live::fixed(settings("").unwrap())).unwrap().message(email).unwrap();
         String::from_utf8(message.formatted()).unwrap()
     }
 
@@ -133,7 +134,7 @@ mod tests {
         let sly = Email { subject: "Hi\r\nBcc: all@example.com\r\n\r\nbody".to_owned(), ..email() };
         let text = formatted(&sly);
         assert!(!text.lines().any(|line| line.starts_with("Bcc")), "{text}");
-        let smtp = Smtp::new(&settings("").unwrap()).unwrap();
+        let smtp = Smtp::new(Live::fixed(settings("").unwrap())).unwrap();
         let address = Email { address: "a@example.com>\r\nRCPT TO:<b@example.com".to_owned(), ..email() };
         assert!(smtp.message(&address).is_err());
     }

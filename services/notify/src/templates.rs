@@ -211,7 +211,7 @@ pub(crate) mod tests {
     use crate::config::tests::settings;
 
     pub(crate) fn voice() -> Voice {
-        settings("").unwrap().voice().unwrap()
+        settings("").unwrap().voice(Templates::load().unwrap()).unwrap()
     }
 
     pub(crate) fn order() -> Order {

@@ -12,6 +12,8 @@ use axum::extract::{Path, Query, State};
 use axum::response::IntoResponse;
 use axum::routing::{get, put};
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -46,9 +48,9 @@ impl LocalMesh {
         let key = uuid::Uuid::new_v4().simple();
         let config = format!("[mesh]\nconsul = 'http://{consul}'\nmesh_key = '{key}'\n{config}");
         let draining = CancellationToken::new();
-        let host = Host::new(Config::parse(&config)?, draining.clone())?;
         let router = registry.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
+        let host = Host::open(Config::parse(&config)?, draining.clone()).await?;
         Ok(Self { host, registry, draining })
     }
 
@@ -56,6 +58,19 @@ impl LocalMesh {
     #[must_use]
     pub fn host(&self, name: &'static str) -> Host {
         self.host.of(name)
+    }
+
+    /// Sets `section.key` as an operator does in Consul's KV.
+    pub fn set(&self, setting: &str, text: &str) {
+        let index = *self.registry.index.borrow() + 1;
+        self.registry.kv().insert(kv_key(setting), (text.to_owned(), index));
+        self.registry.index.send_replace(index);
+    }
+
+    /// Takes `section.key` away again.
+    pub fn unset(&self, setting: &str) {
+        self.registry.kv().remove(&kv_key(setting));
+        self.registry.index.send_modify(|index| *index += 1);
     }
 
     /// Runs a service, or one more copy of it, and waits until the others can find it. Where it listens.
@@ -82,10 +97,17 @@ impl Drop for LocalMesh {
     }
 }
 
-/// Who is there, and a number that grows with each change.
+/// The KV key of `section.key`.
+fn kv_key(setting: &str) -> String {
+    let (section, key) = setting.split_once('.').unwrap_or((setting, ""));
+    artel_config::path(section, key)
+}
+
+/// Who is there, what is set, and a number that grows with each change.
 #[derive(Clone)]
 struct Registry {
     services: Arc<Mutex<BTreeMap<String, Registered>>>,
+    kv: Arc<Mutex<BTreeMap<String, (String, u64)>>>,
     index: Arc<watch::Sender<u64>>,
 }
 
@@ -98,6 +120,7 @@ struct Registered {
     name: String,
     address: IpAddr,
     port: u16,
+    meta: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -107,7 +130,7 @@ struct Blocking {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { services: Arc::default(), index: Arc::new(watch::Sender::new(1)) }
+        Self { services: Arc::default(), kv: Arc::default(), index: Arc::new(watch::Sender::new(1)) }
     }
 }
 
@@ -119,11 +142,16 @@ impl Registry {
             .route("/v1/agent/service/{id}", get(Self::agent_service))
             .route("/v1/health/service/{name}", get(Self::health))
             .route("/v1/catalog/services", get(Self::catalog))
+            .route("/v1/kv/{*prefix}", get(Self::entries))
             .with_state(self.clone())
     }
 
     fn services(&self) -> MutexGuard<'_, BTreeMap<String, Registered>> {
         self.services.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kv(&self) -> MutexGuard<'_, BTreeMap<String, (String, u64)>> {
+        self.kv.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn copies(&self, name: &str) -> Vec<SocketAddr> {
@@ -167,7 +195,7 @@ impl Registry {
             .map(|service| {
                 json!({
                     "Node": {"Address": ""},
-                    "Service": {"ID": service.id, "Address": service.address, "Port": service.port, "Meta": {}},
+                    "Service": {"ID": service.id, "Address": service.address, "Port": service.port, "Meta": service.meta},
                 })
             })
             .collect();
@@ -180,5 +208,21 @@ impl Registry {
         let names: BTreeMap<String, Value> =
             services.values().map(|service| (service.name.clone(), json!([]))).collect();
         ([("X-Consul-Index", index.to_string())], Json(names))
+    }
+
+    async fn entries(
+        State(registry): State<Self>,
+        Path(prefix): Path<String>,
+        Query(blocking): Query<Blocking>,
+    ) -> impl IntoResponse {
+        let index = registry.after(&blocking).await;
+        let kv = registry.kv();
+        let entries: Vec<Value> = kv
+            .iter()
+            .filter(|(key, _)| key.starts_with(&prefix))
+            .map(|(key, (text, index))| json!({"Key": key, "Value": BASE64.encode(text), "ModifyIndex": index}))
+            .collect();
+        let status = if entries.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        (status, [("X-Consul-Index", index.to_string())], Json(entries))
     }
 }

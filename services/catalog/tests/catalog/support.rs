@@ -2,7 +2,7 @@ use artel_cache::Redis;
 use artel_catalog::{DEFAULTS, over};
 use artel_client::{Call, CallKey, Channel, Channels, User};
 use artel_config::Config;
-use artel_handle::{CancellationToken, Host, testing};
+use artel_handle::{CancellationToken, Host, Live, testing};
 use artel_persist::testing::TestDatabase;
 use artel_proto::api::HttpBody;
 use artel_proto::catalog::catalog_service_client::CatalogServiceClient;
@@ -48,7 +48,7 @@ impl World {
         let persist = testing::listen(database.persist().await.unwrap(), &host).await.unwrap();
         let repo = Repo::new(Channels::fixed("catalog", key.clone(), [("persist", persist)]).to("persist"));
         let redis = std::env::var("ARTEL_TEST_REDIS").unwrap_or_else(|_| NO_REDIS.to_owned());
-        let catalog = over(repo.clone(), Redis::open(&redis).unwrap(), settings).unwrap();
+        let catalog = over(repo.clone(), Redis::open(&redis).unwrap(), Live::fixed(settings));
         let catalog = testing::listen(catalog, &host).await.unwrap();
         let channel = Channels::fixed("test", key, [("catalog", catalog)]).to("catalog");
         let world = Self {

@@ -312,7 +312,7 @@ impl Post {
 
     pub(crate) fn mailer(&self) -> Arc<Smtp> {
         let text = format!("[notify]\nsmtp = \"smtp://{}\"", self.smtp);
-        Arc::new(Smtp::new(&settings(&text).unwrap()).unwrap())
+        Arc::new(Smtp::new(artel_handle::Live::fixed(settings(&text).unwrap())).unwrap())
     }
 
     async fn faults(&self, faults: Value) {
@@ -380,7 +380,7 @@ async fn a_real_server_that_hangs_up_or_refuses_is_understood() {
     let table = Table::with(Email { id: artel_util::new_id(), ..pending() });
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let text = format!("[notify]\nsmtp = \"smtp://{closed}\"");
-    let nobody = Arc::new(Smtp::new(&settings(&text).unwrap()).unwrap());
+    let nobody = Arc::new(Smtp::new(artel_handle::Live::fixed(settings(&text).unwrap())).unwrap());
     wait_of(process(&table, &nobody, &hands).send(&call(), &table.row().id).await);
     assert_eq!(table.row().status(), EmailStatus::Pending);
 }

@@ -1,6 +1,6 @@
 use artel_client::{Call, CallKey, Channel, Channels, User};
 use artel_config::Config;
-use artel_handle::{CancellationToken, Delivery, Host, Service, testing};
+use artel_handle::{CancellationToken, Delivery, Host, Live, Service, testing};
 use artel_persist::testing::TestDatabase;
 use artel_proto::Entity;
 use artel_proto::identity;
@@ -13,8 +13,10 @@ use artel_util::new_id;
 use tokio::sync::mpsc;
 
 use crate::api::Notifications;
+use crate::config::tests::settings;
 use crate::listen::Teller;
-use crate::templates::tests::{order, person, voice};
+use crate::templates::Templates;
+use crate::templates::tests::{order, person};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
@@ -57,7 +59,7 @@ impl World {
         let channel = Channels::fixed("test", key, [("notify", notify)]).to("notify");
         Self {
             client: NotifyServiceClient::new(channel),
-            teller: Teller::new(repo.clone(), voice()),
+            teller: Teller::new(repo.clone(), Templates::load().unwrap(), Live::fixed(settings("").unwrap())),
             repo,
             announced,
             workspace: new_id(),
