@@ -11,6 +11,7 @@ mod chaos;
 mod discovery;
 mod flow;
 mod grpc;
+mod operator;
 mod shop;
 mod sold_once;
 mod support;

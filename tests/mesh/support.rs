@@ -93,15 +93,18 @@ impl Mesh {
 
     /// Runs the operator's command line against this mesh.
     pub fn artel(&self, args: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_artel"))
-            .args(args)
-            .env("ARTEL_ENDPOINTS", &self.endpoints)
-            .output()
-            .unwrap();
+        let output = self.command(args).output().unwrap();
         let said =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "artel {args:?} failed: {said}");
         said
+    }
+
+    /// The same, not started yet.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_artel"));
+        command.args(args).env("ARTEL_ENDPOINTS", &self.endpoints);
+        command
     }
 
     /// What the mail server keeps for an address, all pages of it.
