@@ -15,6 +15,8 @@ mod guard;
 mod http;
 mod install;
 mod mesh;
+#[cfg(test)]
+mod observability;
 mod ports;
 mod process;
 mod progress;

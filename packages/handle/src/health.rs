@@ -42,5 +42,7 @@ pub(crate) async fn report(
 
 /// Consul asks for the service by name; tools ask for the whole server, the empty name.
 async fn set(reporter: &HealthReporter, service: &'static str, status: ServingStatus) {
+    let serving = if matches!(status, ServingStatus::Serving) { 1.0 } else { 0.0 };
+    metrics::gauge!("artel_serving", "service" => service).set(serving);
     join_all([service, ""].map(|name| reporter.set_service_status(name, status))).await;
 }
