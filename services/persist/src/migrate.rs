@@ -8,6 +8,7 @@ use tokio_postgres::{Client, NoTls};
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_foundation", include_str!("../migrations/0001_foundation.sql")),
     ("0002_entities", include_str!("../migrations/0002_entities.sql")),
+    ("0003_relay_window", include_str!("../migrations/0003_relay_window.sql")),
 ];
 
 /// The number of the lock that keeps two migrations apart.

@@ -16,7 +16,7 @@ SELECT count(*) FROM swept";
 /// Only what was published: an event is never swept because it waited for long.
 const EVENTS: &str = "WITH old AS (
     SELECT o.txid, o.position FROM outbox o, relay r
-    WHERE r.name = 'outbox' AND (o.txid, o.position) <= (r.txid, r.position)
+    WHERE r.name = 'outbox' AND (o.txid < r.txid OR o.txid < r.until AND o.position <= r.position)
       AND o.time < now() - make_interval(days => $1)
     ORDER BY o.txid, o.position LIMIT 5000
 ), swept AS (

@@ -1,7 +1,7 @@
 //! The relay takes events from the outbox to the broker, in the order of their commits, and skips none.
 //!
 //! Transactions commit in another order than they begin in, so "greater than the last one seen" loses rows. The relay
-//! reads in the order of (transaction, position), and only transactions below the oldest one still running: there no row
+//! reads in windows of transactions that are all over, because they lie below the oldest one still running: there no row
 //! can appear any more, and a cursor is enough to know what was published.
 //!
 //! Of several copies one relays, the one that holds a lock of its connection; the others stand by. When it loses the
@@ -55,8 +55,8 @@ pub(crate) struct Relay<B> {
 }
 
 /// How long the event that is published next has waited. What an older transaction holds back cannot be seen yet.
-fn tell_age(page: &Page) {
-    let age = page.events.first().map(|event| chrono::Utc::now().signed_duration_since(event.time));
+fn tell_age(events: &[Outgoing]) {
+    let age = events.first().map(|event| chrono::Utc::now().signed_duration_since(event.time));
     let seconds = age.and_then(|age| age.to_std().ok()).map_or(0.0, |age| age.as_secs_f64());
     metrics::gauge!("artel_persist_outbox_age_seconds").set(seconds);
 }
@@ -79,7 +79,7 @@ impl<B: Broker> Relay<B> {
             let Err(failure) = self.lead(&mut pause).await;
             tracing::warn!(?failure, "the relay pauses");
             // Whoever leads next knows; that the database is away is told elsewhere.
-            tell_age(&Page::default());
+            tell_age(&[]);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
         }
@@ -94,14 +94,14 @@ impl<B: Broker> Relay<B> {
         }
         outbox::prepare(&connection).await?;
         let mut cursor = Cursor::read(&connection).await?;
-        tracing::info!(cursor.txid, cursor.position, "relaying");
-        let mut page = Page::default();
+        tracing::info!(cursor.txid, cursor.until, cursor.position, "relaying");
+        let mut page = Page::empty(cursor);
         let mut blocked = BLOCKED.0;
         loop {
             if page.events.is_empty() {
                 page = Page::read(&connection, &cursor, self.batch).await?;
             }
-            tell_age(&page);
+            tell_age(&page.events);
             if page.events.is_empty() {
                 if page.is_blocked {
                     tokio::time::sleep(blocked).await;
@@ -116,14 +116,14 @@ impl<B: Broker> Relay<B> {
             // The next page is read while this one is confirmed.
             let (published, next) = futures::join!(
                 self.broker.publish(&page.events),
-                Page::read(&connection, page.end(&cursor), self.batch)
+                Page::read(&connection, page.end(), self.batch)
             );
             let outcomes = match published {
                 Ok(outcomes) => outcomes,
                 Err(unfinished) => {
                     let known = unfinished.outcomes.iter().map_while(|outcome| *outcome).collect::<Vec<_>>();
                     self.settle(&connection, &mut cursor, &page, &known).await?;
-                    page = Page::default();
+                    page = Page::empty(cursor);
                     tracing::warn!(open = unfinished.open(), cause = %unfinished.cause, "events wait for the broker");
                     tokio::time::sleep(*pause).await;
                     *pause = (*pause * 2).min(PAUSE.1);
@@ -156,7 +156,7 @@ impl<B: Broker> Relay<B> {
         let unwanted: Vec<String> = page.events.iter().zip(outcomes).filter_map(unwanted).collect();
         metrics::counter!("artel_persist_events_relayed_total").increment(outcomes.len() as u64);
         metrics::counter!("artel_persist_events_unroutable_total").increment(unwanted.len() as u64);
-        outbox::advance(connection, cursor, last, &unwanted).await?;
+        outbox::advance(connection, last, &unwanted).await?;
         *cursor = *last;
         Ok(())
     }
