@@ -9,8 +9,9 @@
 
 mod outbox;
 
+use std::collections::HashSet;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use artel_queue::{Outcome, Outgoing, Publisher, Unfinished};
@@ -52,6 +53,8 @@ pub(crate) struct Relay<B> {
     batch: usize,
     /// How often to look for events that other processes committed.
     poll: Duration,
+    /// The names of the events that nobody listens to, as far as it was said.
+    told: Mutex<HashSet<String>>,
 }
 
 /// How long the event that is published next has waited. What an older transaction holds back cannot be seen yet.
@@ -69,6 +72,7 @@ impl<B: Broker> Relay<B> {
             wake: Arc::clone(&persist.wake),
             batch: settings.relay_batch,
             poll: Duration::from_millis(settings.relay_poll_ms),
+            told: Mutex::default(),
         }
     }
 
@@ -136,6 +140,14 @@ impl<B: Broker> Relay<B> {
         }
     }
 
+    /// Says once that nobody listens to a kind of event; each is noted in the outbox and counted.
+    fn tell_unwanted(&self, event: &Outgoing) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(event.name.clone()) {
+            tracing::warn!(event = event.name, id = event.id, "nobody listens to this event");
+        }
+    }
+
     /// Moves the cursor behind the events that the broker answered for, and notes those that nobody wants.
     async fn settle(
         &self,
@@ -149,7 +161,7 @@ impl<B: Broker> Relay<B> {
         };
         let unwanted = |(event, outcome): (&Outgoing, &Outcome)| {
             (*outcome == Outcome::Unroutable).then(|| {
-                tracing::warn!(event = event.name, id = event.id, "nobody listens to an event");
+                self.tell_unwanted(event);
                 event.id.clone()
             })
         };

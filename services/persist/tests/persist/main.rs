@@ -5,6 +5,7 @@
 mod away;
 mod broker;
 mod commit;
+mod deadlines;
 mod model;
 mod once;
 mod query;
