@@ -125,16 +125,22 @@ impl Reply {
         status_is(self.found)
     }
 
+    /// gRPC calls a method that is not there unimplemented; not found is what a method says of a thing.
+    fn grpc_code(&self) -> Code {
+        if self.found == 404 { Code::Unimplemented } else { self.code }
+    }
+
     /// Details stand beside the status only where the text is known now: they hold it a second time.
     fn grpc_headers(&self) -> Vec<core::HeaderValueOption> {
-        let mut headers = vec![header("grpc-status", (self.code as i32).to_string())];
+        let code = self.grpc_code();
+        let mut headers = vec![header("grpc-status", (code as i32).to_string())];
         if !self.message.contains(BODY) {
             let mut details = ErrorDetails::new();
             details.set_error_info(self.reason, "artel", HashMap::new());
             if self.retry {
                 details.set_retry_info(Some(Duration::from_secs(1)));
             }
-            let status = Status::with_error_details(self.code, self.message.clone(), details);
+            let status = Status::with_error_details(code, self.message.clone(), details);
             headers.push(header("grpc-status-details-bin", STANDARD_NO_PAD.encode(status.details())));
         }
         headers

@@ -51,7 +51,7 @@ async fn paths_and_methods_that_do_not_exist() {
         assert_eq!((status, code, reason.as_str()), (405, 12, "METHOD_NOT_ALLOWED"), "{path}");
     }
     let status = call(&edge, "/artel.order.v1.OrderService/Nothing").await;
-    assert_eq!(status.code(), Code::NotFound);
+    assert_eq!(status.code(), Code::Unimplemented);
     assert!(status.message().contains("/docs"), "{status:?}");
 }
 
