@@ -204,9 +204,11 @@ impl Channel {
                         return Ok(response);
                     }
                 },
+                // tonic keeps the header's time, too. That the caller's time is over says nothing against the copy.
+                Err(error) if is::<tonic::TimeoutExpired>(&error) => return Err(late(&self.target)),
                 Err(error) => {
                     flight.fail();
-                    let untouched = is_connect_error(&error);
+                    let untouched = is::<tonic::ConnectError>(&error);
                     (self.unreachable(error), untouched)
                 }
             };
@@ -264,11 +266,11 @@ fn late(target: &str) -> Status {
         .into()
 }
 
-/// True where the request cannot have reached anybody.
-fn is_connect_error(error: &tonic::transport::Error) -> bool {
+/// True where this stands behind the error. A `ConnectError` means that the request cannot have reached anybody.
+fn is<E: std::error::Error + 'static>(error: &tonic::transport::Error) -> bool {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
-        if error.is::<tonic::ConnectError>() {
+        if error.is::<E>() {
             return true;
         }
         next = error.source();
