@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use crate::artel;
 use crate::files;
 use crate::state::State;
 
@@ -28,12 +29,11 @@ pub struct Args {
 
 pub fn run(state: &State, args: &Args) -> Result<()> {
     let there = names(state)?;
-    for name in &args.names {
-        if !there.contains(name) {
-            bail!("there is no log of `{name}`; there are: {}", there.join(", "));
-        }
-    }
-    let wanted = if args.names.is_empty() { there } else { args.names.clone() };
+    let wanted = if args.names.is_empty() {
+        there
+    } else {
+        wanted(&args.names, &there, &artel::services().collect::<Vec<_>>())?
+    };
     let width = wanted.iter().map(String::len).max().unwrap_or_default();
     let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
     for name in &wanted {
@@ -56,6 +56,23 @@ pub fn run(state: &State, args: &Args) -> Result<()> {
             print(name, width, &added)?;
         }
     }
+}
+
+/// The logs that are meant. Services that share one process share its log, `artel`.
+fn wanted(names: &[String], there: &[String], services: &[&str]) -> Result<Vec<String>> {
+    let mut wanted = Vec::new();
+    for name in names {
+        let shared = "artel".to_owned();
+        let log = match name {
+            name if there.contains(name) => name.clone(),
+            name if services.contains(&name.as_str()) && there.contains(&shared) => shared,
+            _ => bail!("there is no log of `{name}`; there are: {}", there.join(", ")),
+        };
+        if !wanted.contains(&log) {
+            wanted.push(log);
+        }
+    }
+    Ok(wanted)
 }
 
 fn names(state: &State) -> Result<Vec<String>> {
@@ -103,5 +120,21 @@ impl Seen {
         self.rest.push_str(&String::from_utf8_lossy(&bytes));
         let whole = self.rest.rfind('\n').map_or(0, |at| at + 1);
         Ok(self.rest.drain(..whole).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_of_one_process_share_its_log() {
+        let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let services = ["notify", "order"];
+        let together = wanted(&texts(&["order", "notify", "redis"]), &texts(&["artel", "redis"]), &services);
+        assert_eq!(together.unwrap(), ["artel", "redis"]);
+        let apart = wanted(&texts(&["order"]), &texts(&["artel", "order"]), &services);
+        assert_eq!(apart.unwrap(), ["order"]);
+        assert!(wanted(&texts(&["nope"]), &texts(&["artel"]), &services).is_err());
     }
 }
