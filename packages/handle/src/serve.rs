@@ -18,7 +18,7 @@ use crate::authenticate::Gate;
 use crate::host::Host;
 use crate::service::Service;
 use crate::stack::stack;
-use crate::{health, job, logs, registration};
+use crate::{health, job, logs, measure, registration};
 
 /// How a service is made once its surroundings are known.
 pub struct Blueprint {
@@ -38,6 +38,8 @@ pub struct Blueprint {
 pub async fn serve(config: Config, blueprints: Vec<Blueprint>) -> anyhow::Result<()> {
     let draining = CancellationToken::new();
     let host = Host::open(config, draining).await?;
+    // First, so that nothing that is counted while the process starts is lost.
+    measure::prometheus()?;
     let process = if let [only] = &blueprints[..] { only.name } else { "artel" };
     let logs = logs::start(host.mesh(), process)?;
     host.follow_log_filter();
