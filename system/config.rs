@@ -90,7 +90,7 @@ async fn show(config: &Config, consul: &Consul, section: &str, origin: bool) -> 
     let mut overrides = match read(consul).await {
         Ok(overrides) => overrides,
         Err(error) => {
-            eprintln!("What Consul says is left out: {error:#}");
+            eprintln!("What Consul says is left out: {error}");
             Overrides::default()
         }
     };

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod keys;
+mod live;
 mod profile;
 mod register;
 mod roles;
