@@ -11,6 +11,7 @@ mod chaos;
 mod discovery;
 mod flow;
 mod grpc;
+mod metrics;
 mod operator;
 mod shop;
 mod sold_once;
