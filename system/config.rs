@@ -60,7 +60,7 @@ fn shape(section: &str) -> Option<Shape> {
         "identity" => artel_identity::SECTION,
         "catalog" => artel_catalog::SECTION,
         "notify" => artel_notify::SECTION,
-        "gateway" => Shape::plain(artel_gateway::DEFAULTS),
+        "gateway" => artel_gateway::SECTION,
         _ => return None,
     })
 }

@@ -3,10 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use artel_config::{Section, Shape};
 use serde::{Deserialize, Serialize};
 
 /// The documented defaults of section `[gateway]`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
+
+/// The section's shape, for `artel config`.
+pub const SECTION: Shape = Shape::of::<GatewayConfig>();
 
 /// The section `[gateway]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,12 +62,22 @@ pub struct ConfigError {
     problem: &'static str,
 }
 
+impl Section for GatewayConfig {
+    const DEFAULTS: &'static str = DEFAULTS;
+    // Each copy has its own.
+    const LOCAL: &'static [&'static str] = &["xds_bind", "edge_bind"];
+
+    fn check(&self) -> anyhow::Result<()> {
+        Ok(self.possible()?)
+    }
+}
+
 impl GatewayConfig {
     /// Refuses values that would leave the edge closed or open too far.
     ///
     /// # Errors
     /// The first value that cannot be.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn possible(&self) -> Result<(), ConfigError> {
         let rules = [
             (self.edge_bind.port() != 0, "edge_bind", "needs a port of its own, not 0"),
             (self.timeout_ms > 0, "timeout_ms", "must be greater than 0"),

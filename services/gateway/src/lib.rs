@@ -15,7 +15,7 @@ mod xds;
 
 pub use authz::BodyCheck;
 pub use catalogue::Catalogue;
-pub use config::{ConfigError, DEFAULTS, GatewayConfig};
+pub use config::{ConfigError, DEFAULTS, GatewayConfig, SECTION};
 pub use control::{ControlError, ControlPlane};
 pub use service::service;
 pub use surface::{Surface, SurfaceError};

@@ -11,7 +11,7 @@ use artel_proto::annotations;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::config::{DEFAULTS, GatewayConfig};
+use crate::config::GatewayConfig;
 use crate::control::ControlPlane;
 use crate::pages;
 use crate::surface::{GATEWAY, Surface};
@@ -21,8 +21,7 @@ use crate::surface::{GATEWAY, Surface};
 /// # Errors
 /// Where the configuration is wrong, the contracts cannot be put on the map, or the control plane's port is taken.
 pub async fn service(host: Host) -> anyhow::Result<Service> {
-    let config: GatewayConfig = host.section(DEFAULTS)?;
-    config.check()?;
+    let config = host.settings::<GatewayConfig>()?.get();
     let control = Arc::new(ControlPlane::new(Surface::read(annotations::pool())?, &config));
     let listener = TcpListener::bind(config.xds_bind)
         .await

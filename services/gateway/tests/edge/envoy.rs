@@ -44,7 +44,7 @@ impl Edge {
         config.edge_bind = edge;
         config.keys_cache_seconds = 6;
         adjust(&mut config);
-        config.check().unwrap();
+        config.possible().unwrap();
 
         let control = Arc::new(ControlPlane::new(Surface::read(annotations::pool()).unwrap(), &config));
         let stop = CancellationToken::new();
