@@ -19,6 +19,7 @@ use prost::{Message, Name};
 
 use super::clusters;
 use super::pack::{self, number, seconds, span};
+use super::replies::FAILURE;
 use crate::config::GatewayConfig;
 use crate::surface::Surface;
 
@@ -89,6 +90,8 @@ fn tokens(config: &GatewayConfig) -> jwt::JwtAuthentication {
         require_expiration: true,
         forward: true,
         clock_skew_seconds: 5,
+        // So that the answer to an expired token can say that it is only that.
+        failed_status_in_metadata: FAILURE.to_owned(),
         from_headers: vec![jwt::JwtHeader {
             name: "authorization".to_owned(),
             value_prefix: "Bearer ".to_owned(),

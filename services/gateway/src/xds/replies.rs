@@ -10,6 +10,7 @@ use envoy_types::pb::envoy::config::accesslog::v3 as log;
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::config::route::v3 as route;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
+use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 use log::access_log_filter::FilterSpecifier;
 use serde_json::json;
 use tonic::{Code, Status};
@@ -23,10 +24,17 @@ const BODY: &str = "%LOCAL_REPLY_BODY%";
 /// The same in a header, where the body cannot be had.
 const DETAILS: &str = "%RESPONSE_CODE_DETAILS%";
 
+/// Under this name the token filter notes why it refused.
+pub(super) const FAILURE: &str = "failure";
+/// The number it gives to a token that was good once.
+const EXPIRED: f64 = 3.0;
+
 /// A refusal of Envoy's own.
 struct Reply {
     /// The HTTP status that Envoy chose.
     found: u32,
+    /// Only where the token was good once.
+    expired: bool,
     /// The HTTP status that the caller gets.
     given: u32,
     code: Code,
@@ -52,6 +60,7 @@ pub fn build(config: &GatewayConfig) -> hcm::LocalReplyConfig {
 fn replies(config: &GatewayConfig) -> Vec<Reply> {
     let reply = |found, code, reason, message: &str| Reply {
         found,
+        expired: false,
         given: found,
         code,
         reason,
@@ -60,10 +69,12 @@ fn replies(config: &GatewayConfig) -> Vec<Reply> {
     };
     let token = format!("Sign in, or refresh the access token: {BODY}");
     let size = format!("The request is larger than {} bytes.", config.max_body_bytes);
+    let expired = "The access token is expired. Refresh it or sign in again.";
     let late = "The answer did not come in time. Try again.";
     let away = "The service is away at the moment. Try again in a second.";
     vec![
         reply(400, Code::InvalidArgument, "INVALID_REQUEST", BODY),
+        Reply { expired: true, ..reply(401, Code::Unauthenticated, "TOKEN_EXPIRED", expired) },
         reply(401, Code::Unauthenticated, "UNAUTHENTICATED", &token),
         // The one 403 that Envoy gives by itself: a token meant for somebody else, which is no token here.
         Reply { given: 401, ..reply(403, Code::Unauthenticated, "UNAUTHENTICATED", &token) },
@@ -122,7 +133,11 @@ impl Reply {
     }
 
     fn is_found(&self) -> log::AccessLogFilter {
-        status_is(self.found)
+        if self.expired {
+            all(vec![status_is(self.found), token_is_expired()])
+        } else {
+            status_is(self.found)
+        }
     }
 
     /// gRPC calls a method that is not there unimplemented; not found is what a method says of a thing.
@@ -190,6 +205,26 @@ fn status_is(status: u32) -> log::AccessLogFilter {
                 runtime_key: "artel.local_reply.status".to_owned(),
             }),
         }),
+    }))
+}
+
+fn token_is_expired() -> log::AccessLogFilter {
+    let segment = |key: &str| matcher::metadata_matcher::PathSegment {
+        segment: Some(matcher::metadata_matcher::path_segment::Segment::Key(key.to_owned())),
+    };
+    let number =
+        matcher::DoubleMatcher { match_pattern: Some(matcher::double_matcher::MatchPattern::Exact(EXPIRED)) };
+    let noted = matcher::MetadataMatcher {
+        filter: "envoy.filters.http.jwt_authn".to_owned(),
+        path: vec![segment(FAILURE), segment("code")],
+        value: Some(matcher::ValueMatcher {
+            match_pattern: Some(matcher::value_matcher::MatchPattern::DoubleMatch(number)),
+        }),
+        ..Default::default()
+    };
+    specify(FilterSpecifier::MetadataFilter(log::MetadataFilter {
+        matcher: Some(noted),
+        match_if_key_not_found: pack::truth(false),
     }))
 }
 

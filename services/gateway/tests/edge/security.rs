@@ -44,7 +44,8 @@ async fn only_a_good_token_opens_what_needs_one() {
             assert!(answer.headers().contains_key("www-authenticate"), "{what} {path}");
             let body: Value = answer.json().await.unwrap();
             assert_eq!(body["code"], 16, "{what} {path}: {body}");
-            assert_eq!(body["details"][0]["reason"], "UNAUTHENTICATED", "{what} {path}: {body}");
+            let reason = if *what == "expired" { "TOKEN_EXPIRED" } else { "UNAUTHENTICATED" };
+            assert_eq!(body["details"][0]["reason"], reason, "{what} {path}: {body}");
         }
         let mut request = Request::new(ListOrdersRequest::default());
         request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
