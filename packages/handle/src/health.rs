@@ -19,12 +19,16 @@ pub(crate) async fn report(
     let mut changes = select_all(
         needs.iter().map(|(_, need)| WatchStream::new(need.clone()).map(drop).boxed()).collect::<Vec<_>>(),
     );
+    let mut served = false;
     loop {
         let missing: Vec<&str> =
             needs.iter().filter(|(_, need)| !*need.borrow()).map(|(name, _)| *name).collect();
         let status = if missing.is_empty() { ServingStatus::Serving } else { ServingStatus::NotServing };
-        if !missing.is_empty() {
-            tracing::warn!(service, missing = missing.join(","), "not serving");
+        match (missing.is_empty(), served) {
+            (true, _) => served = true,
+            // What is still missing at a start comes in a moment.
+            (false, false) => tracing::info!(service, missing = missing.join(","), "not serving yet"),
+            (false, true) => tracing::warn!(service, missing = missing.join(","), "not serving"),
         }
         set(&reporter, service, status).await;
         tokio::select! {
