@@ -3,6 +3,10 @@ use artel_proto::persist::filter::Node;
 use artel_proto::persist::value::Kind;
 use artel_proto::persist::{self, Comparison, Filters, MeasureKind, Operator, Order, Value};
 
+/// How many a caller from outside gets who does not say, and how many at most.
+const DEFAULT_PAGE: i32 = 20;
+const LARGEST_PAGE: i32 = 200;
+
 /// What to look for: conditions that all hold, words, an order, a page.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
@@ -93,6 +97,12 @@ impl Query {
         self.page_size = size;
         self.page_token = token.into();
         self
+    }
+
+    /// A page as a caller from outside asks for it: 20 when `size` is 0, clamped to 200.
+    #[must_use]
+    pub fn page_asked(self, size: i32, token: impl Into<String>) -> Self {
+        self.page(if size == 0 { DEFAULT_PAGE } else { size.min(LARGEST_PAGE) }, token)
     }
 
     /// Counts all that match, too.
@@ -219,5 +229,16 @@ impl From<bool> for Val {
 impl From<Timestamp> for Val {
     fn from(moment: Timestamp) -> Self {
         Self(Value { kind: Some(Kind::TimeValue(moment)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_for_outside_has_a_default_and_a_limit() {
+        let sizes = [0, 1, 200, 201, i32::MAX].map(|size| Query::new().page_asked(size, "").page_size);
+        assert_eq!(sizes, [20, 1, 200, 200, 200]);
     }
 }

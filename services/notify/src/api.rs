@@ -12,8 +12,6 @@ use tonic::{Request, Response, Status};
 
 use crate::domain::{default_preferences, own};
 
-const DEFAULT_PAGE: i32 = 20;
-const LARGEST_PAGE: i32 = 200;
 /// How often marking begins anew when the message changes in between.
 const ATTEMPTS: usize = 3;
 
@@ -66,11 +64,10 @@ impl NotifyService for Notifications {
         request: Request<ListNotificationsRequest>,
     ) -> Result<Response<ListNotificationsResponse>, Status> {
         let (call, asked) = (Call::of(&request)?, request.get_ref());
-        let size = if asked.page_size == 0 { DEFAULT_PAGE } else { asked.page_size.min(LARGEST_PAGE) };
         let mut query = Query::new()
             .equal("user_id", call.user_id()?)
             .order("create_time", Direction::Descending)
-            .page(size, &asked.page_token);
+            .page_asked(asked.page_size, &asked.page_token);
         if asked.unread {
             query = query.filter(Filter::is_null("read_time"));
         }

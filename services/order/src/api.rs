@@ -9,9 +9,6 @@ use tonic::{Request, Response, Status};
 
 use crate::place::{cancel, own, place};
 
-const DEFAULT_PAGE: i32 = 20;
-const LARGEST_PAGE: i32 = 200;
-
 /// The gRPC methods of `order`.
 pub(crate) struct Orders {
     repo: Repo,
@@ -38,11 +35,10 @@ impl OrderService for Orders {
         request: Request<ListOrdersRequest>,
     ) -> Result<Response<ListOrdersResponse>, Status> {
         let (call, asked) = (Call::of(&request)?, request.get_ref());
-        let size = if asked.page_size == 0 { DEFAULT_PAGE } else { asked.page_size.min(LARGEST_PAGE) };
         let mut query = Query::new()
             .equal("user_id", call.user_id()?)
             .order("create_time", Direction::Descending)
-            .page(size, &asked.page_token);
+            .page_asked(asked.page_size, &asked.page_token);
         if asked.status() != OrderStatus::Unspecified {
             query = query.equal("status", asked.status().as_str_name());
         }

@@ -6,9 +6,6 @@ use artel_repo::{Direction, Filter, Query};
 
 use crate::refusal::Refusal;
 
-/// Products a page: by default and at most.
-const DEFAULT_PAGE: i32 = 20;
-const LARGEST_PAGE: i32 = 200;
 /// Storage takes no more values in one comparison.
 const MOST_VALUES: usize = 1_000;
 
@@ -44,8 +41,7 @@ pub(crate) fn conditions(asked: &ListProductsRequest, categories: &[String]) -> 
 
 /// The same search in its order, one page of it.
 pub(crate) fn page(query: Query, asked: &ListProductsRequest) -> Result<Query, Refusal> {
-    let size = if asked.page_size == 0 { DEFAULT_PAGE } else { asked.page_size.min(LARGEST_PAGE) };
-    let query = query.page(size, &asked.page_token);
+    let query = query.page_asked(asked.page_size, &asked.page_token);
     Ok(match order(&asked.order_by)? {
         Some((field, direction)) => query.order(field, direction),
         None if asked.search.trim().is_empty() => query.order("create_time", Direction::Descending),

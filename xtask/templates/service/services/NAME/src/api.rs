@@ -12,9 +12,6 @@ use tonic::{Request, Response, Status};
 use crate::domain::draft;
 use crate::error::Refusal;
 
-const DEFAULT_PAGE: i32 = 20;
-const LARGEST_PAGE: i32 = 200;
-
 /// The gRPC methods of `{{name}}`.
 pub(crate) struct {{Entities}} {
     repo: Repo,
@@ -64,11 +61,10 @@ impl {{Name}}Service for {{Entities}} {
         request: Request<List{{Entities}}Request>,
     ) -> Result<Response<List{{Entities}}Response>, Status> {
         let (call, asked) = (Call::of(&request)?, request.get_ref());
-        let size = if asked.page_size == 0 { DEFAULT_PAGE } else { asked.page_size.min(LARGEST_PAGE) };
         let query = Query::new()
             .equal("user_id", call.user_id()?)
             .order("create_time", Direction::Descending)
-            .page(size, &asked.page_token);
+            .page_asked(asked.page_size, &asked.page_token);
         let page = self.repo.query::<{{Entity}}>(call, query).await?;
         Ok(Response::new(List{{Entities}}Response {
             {{entities}}: page.items,
