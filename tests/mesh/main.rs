@@ -17,3 +17,4 @@ mod shop;
 mod sold_once;
 mod support;
 mod tokens;
+mod traces;

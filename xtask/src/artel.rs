@@ -112,6 +112,7 @@ pub struct Places {
     pub smtp: String,
     pub xds_bind: String,
     pub edge_bind: String,
+    pub otlp: String,
 }
 
 impl Places {
@@ -131,6 +132,7 @@ impl Places {
                 ("smtp", &self.smtp),
                 ("xds_bind", &self.xds_bind),
                 ("edge_bind", &self.edge_bind),
+                ("otlp", &self.otlp),
             ],
         )
     }
@@ -152,6 +154,7 @@ pub fn configure(context: &Context) -> Result<()> {
         smtp: format!("smtp://127.0.0.1:{}", ports.get("smtp")),
         xds_bind: format!("127.0.0.1:{}", ports.get("xds")),
         edge_bind: format!("127.0.0.1:{}", ports.get("edge")),
+        otlp: format!("http://127.0.0.1:{}", ports.get("otlp")),
     };
     files::write_private(&state.artel_toml(), &places.toml()?)
 }

@@ -26,7 +26,11 @@ const STANDARD: &[(&str, u16)] = &[
     ("xds", 18000),
     ("smtp", 1025),
     ("mailbox", 8025),
+    (COLLECTOR, 4317),
 ];
+
+/// Not ours: where a collector of traces listens, if the developer runs one.
+const COLLECTOR: &str = "otlp";
 
 /// Free ports are taken from below the range from which the kernel picks ports for outgoing connections.
 const FREE: std::ops::Range<u16> = 20_000..32_000;
@@ -60,6 +64,10 @@ impl Ports {
             }
             wishes.extend(remembered.get(name));
             if prefer == Prefer::Standard {
+                if name == COLLECTOR {
+                    ports.insert(name.to_owned(), standard);
+                    continue;
+                }
                 wishes.push(standard);
             }
             let wish = wishes.into_iter().find(|&port| !taken.contains(&port) && free(port));
@@ -92,7 +100,7 @@ impl Ports {
 
 /// The standard ports that somebody listens on now.
 pub fn standard_taken() -> Vec<(&'static str, u16)> {
-    STANDARD.iter().copied().filter(|&(_, port)| !free(port)).collect()
+    STANDARD.iter().copied().filter(|&(name, port)| name != COLLECTOR && !free(port)).collect()
 }
 
 fn free(port: u16) -> bool {

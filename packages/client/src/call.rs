@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use artel_util::Error;
 use tonic::{Request, Status};
 
-use crate::trace::Trace;
+use artel_trace::Trace;
 
 /// What a request is part of: who asks, for which workspace, until when, in which trace. The server stack makes one of
 /// every request; whatever goes further takes it along.

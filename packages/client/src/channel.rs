@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use artel_discovery::{Consul, Instance};
 use artel_proto::annotations;
+use artel_trace::{Kind, Span, TRACEPARENT, Trace};
 use artel_util::Error;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
@@ -21,7 +22,6 @@ use tower::{Service, ServiceExt as _};
 use crate::call::Call;
 use crate::pool::Pool;
 use crate::token::{CALL_HEADER, CallKey};
-use crate::trace::TRACEPARENT;
 
 /// How long a call may take when its caller set no deadline.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -132,7 +132,22 @@ impl Channel {
         if timeout.is_zero() {
             return Err(late(&self.target));
         }
-        self.sign(&mut request, &call)?;
+        let step = call.trace.child();
+        self.sign(&mut request, &call, &step)?;
+        let mut span = Span::begin(&self.service, &step, Kind::Client, name(request.uri().path()));
+        span.set("rpc.system", "grpc");
+        let answer = self.send_signed(request, timeout, streams, idempotent).await;
+        span.answered(code(&answer));
+        answer
+    }
+
+    async fn send_signed(
+        self,
+        request: Request<Body>,
+        timeout: Duration,
+        streams: bool,
+        idempotent: bool,
+    ) -> Result<Response<Body>, Status> {
         self.pool.known(timeout.min(FIRST_ANSWER)).await;
         if streams {
             return self.send_once(request).await;
@@ -145,11 +160,11 @@ impl Channel {
     }
 
     /// Adds who calls for whom, and the trace.
-    fn sign(&self, request: &mut Request<Body>, call: &Call) -> Result<(), Status> {
+    fn sign(&self, request: &mut Request<Body>, call: &Call, step: &Trace) -> Result<(), Status> {
         let token =
             self.key.sign(&self.service, call).map_err(|error| Status::from(Error::internal(error)))?;
         let headers = request.headers_mut();
-        for (name, value) in [(CALL_HEADER, token), (TRACEPARENT, call.trace.child().to_string())] {
+        for (name, value) in [(CALL_HEADER, token), (TRACEPARENT, step.to_string())] {
             let value = HeaderValue::try_from(value).map_err(|error| Status::from(Error::internal(error)))?;
             headers.insert(name, value);
         }
@@ -245,14 +260,23 @@ impl Channel {
 
 /// Counts a call as its caller saw it, attempts and waiting included; a stream up to its first answer.
 fn measure(service: Arc<str>, target: Arc<str>, took: Duration, answer: &Result<Response<Body>, Status>) {
-    let code = match answer {
-        Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
-        Err(status) => status.code(),
-    };
+    let code = code(answer);
     let mut labels = vec![Label::new("service", service), Label::new("target", target)];
     metrics::histogram!("artel_client_call_seconds", labels.clone()).record(took);
     labels.push(Label::new("code", format!("{code:?}")));
     metrics::counter!("artel_client_calls_total", labels).increment(1);
+}
+
+fn code(answer: &Result<Response<Body>, Status>) -> Code {
+    match answer {
+        Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
+        Err(status) => status.code(),
+    }
+}
+
+/// A method as traces name it: `artel.order.v1.OrderService/GetOrder`.
+fn name(path: &str) -> &str {
+    path.trim_start_matches('/')
 }
 
 /// Copies that never change.

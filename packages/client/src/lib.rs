@@ -6,9 +6,8 @@ mod call;
 mod channel;
 mod pool;
 mod token;
-mod trace;
 
+pub use artel_trace::Trace;
 pub use call::{Call, User};
 pub use channel::{Channel, Channels};
 pub use token::{CALL_HEADER, CallKey, TokenError};
-pub use trace::Trace;

@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, User};
-use crate::trace::Trace;
+use artel_trace::Trace;
 
 /// The metadata key of a service call. Envoy strips it from whatever comes from outside.
 pub const CALL_HEADER: &str = "x-artel-call";

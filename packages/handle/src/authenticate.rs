@@ -64,7 +64,8 @@ impl Gate {
         };
         call.deadline = deadline::of(headers);
         if let Some(trace) = text(headers, "traceparent")?.and_then(Trace::parse) {
-            call.trace = trace;
+            // What arrives names the caller's step; the answer is one within it.
+            call.trace = trace.child();
         }
         Ok(call)
     }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::keys::Keys;
 use crate::logs;
 use crate::settings::{Live, Settings, Versions};
+use crate::traces;
 
 /// The documented defaults of the section `[mesh]`.
 pub const MESH_DEFAULTS: &str = include_str!("../config.toml");
@@ -45,16 +46,24 @@ pub struct Mesh {
     pub fluent_tag: String,
     pub fluent_buffer_lines: usize,
     pub fluent_buffer_bytes: usize,
+    pub otlp: String,
+    pub otlp_queue: usize,
+    pub trace_percent: f64,
 }
 
 impl Section for Mesh {
     const DEFAULTS: &'static str = MESH_DEFAULTS;
-    const LIVE: &'static [&'static str] = &["log"];
+    const LIVE: &'static [&'static str] = &["log", "trace_percent"];
     const LOCAL: &'static [&'static str] = &["consul", "bind", "advertise"];
 
     fn check(&self) -> anyhow::Result<()> {
         logs::filter(&self.log)
             .context("mesh.log must be a level or directives such as info,artel_persist=debug")?;
+        anyhow::ensure!(
+            (0.0..=100.0).contains(&self.trace_percent),
+            "mesh.trace_percent must be between 0 and 100, is {}",
+            self.trace_percent
+        );
         Ok(())
     }
 }
@@ -191,8 +200,8 @@ impl Host {
         self.process.settings.versions()
     }
 
-    /// Says what could not be said before there was a log, and lets its filter change.
-    pub(crate) fn follow_log_filter(&self) {
+    /// Says what could not be said before there was a log, and lets its filter and the share of traces change.
+    pub(crate) fn follow_mesh(&self) {
         if !self.process.settings.known() {
             tracing::warn!("Consul does not answer; the file and the environment stand alone until it does");
         }
@@ -204,8 +213,9 @@ impl Host {
         let (mut mesh, draining) = (self.process.mesh_now.clone(), self.process.draining.clone());
         tokio::spawn(draining.run_until_cancelled_owned(async move {
             loop {
-                if let Err(error) = logs::set_filter(&mesh.changed().await.log) {
-                    tracing::error!(%error, "the filter of the log stays");
+                let now = mesh.changed().await;
+                if let Err(error) = logs::set_filter(&now.log).and_then(|()| traces::set_share(&now)) {
+                    tracing::error!(%error, "the section `mesh` stays as it was");
                 }
             }
         }));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use artel_client::{Call, Trace};
+use artel_trace::{Kind, Span};
 use artel_util::Error;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -33,6 +34,7 @@ pub(crate) async fn every(
         call.deadline = std::time::Instant::now().checked_add(period.max(Duration::from_secs(10)));
         // Each run is a trace of its own.
         call.trace = Trace::start();
+        let step = Span::begin(name, &call.trace, Kind::Internal, "job");
         let span = tracing::info_span!("job", service = name, trace = call.trace.id());
         let begin = Instant::now();
         let outcome = async {
@@ -45,6 +47,11 @@ pub(crate) async fn every(
             }
         };
         let outcome = outcome.instrument(span).await;
+        if outcome == "ok" {
+            step.done()
+        } else {
+            step.failed(outcome)
+        }
         metrics::histogram!("artel_job_seconds", "service" => name).record(begin.elapsed());
         metrics::counter!("artel_jobs_total", "service" => name, "outcome" => outcome).increment(1);
     }

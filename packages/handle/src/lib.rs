@@ -5,6 +5,7 @@
 mod access;
 mod authenticate;
 mod deadline;
+mod exemplars;
 mod health;
 mod host;
 mod job;
@@ -23,6 +24,7 @@ mod stack;
 #[cfg(test)]
 mod stack_tests;
 pub mod testing;
+mod traces;
 
 pub use access::Access;
 pub use artel_client::{Call, User};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use artel_client::{Call, Trace, User};
 use artel_proto::Event;
 use artel_queue::{Failure, Handler, Message};
+use artel_trace::{Kind, Span};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -91,6 +92,15 @@ impl Handler for Listeners {
             attempt: message.attempt,
             time: message.time,
         };
-        listener.hear(&delivery, message).await
+        let mut step = Span::begin(self.service, &delivery.call.trace, Kind::Consumer, &message.name);
+        step.set("messaging.system", "rabbitmq");
+        step.set("messaging.message.id", message.id.clone());
+        step.set("artel.attempt", i64::from(message.attempt));
+        let heard = listener.hear(&delivery, message).await;
+        match &heard {
+            Ok(()) => step.done(),
+            Err(failure) => step.failed(format!("{failure:?}")),
+        }
+        heard
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use artel_client::Call;
+use artel_trace::{Kind, Span};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -12,8 +13,11 @@ use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 use crate::access::Access;
+use crate::exemplars;
 
-const BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+/// The upper bounds of every histogram of seconds.
+pub(crate) const BUCKETS: [f64; 12] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -46,6 +50,7 @@ pub(crate) async fn measure(State(service): State<&'static str>, request: Reques
     let begin = Instant::now();
     let method = label(request.uri().path()).to_owned();
     let call = request.extensions().get::<Call>();
+    let traced = call.map(|call| call.trace);
     let trace = call.map(|call| call.trace.id()).unwrap_or_default();
     let span = tracing::info_span!(
         "request",
@@ -54,13 +59,28 @@ pub(crate) async fn measure(State(service): State<&'static str>, request: Reques
         trace,
         caller = call.map_or("", |call| call.service.as_str())
     );
+    let step = call.map(|call| {
+        let mut step = Span::begin(service, &call.trace, Kind::Server, &method);
+        step.set("rpc.system", "grpc");
+        if !call.service.is_empty() {
+            step.set("artel.caller", call.service.clone());
+        }
+        step
+    });
     let in_flight = InFlight::begin(service);
     let response = next.run(request).instrument(span.clone()).await;
     drop(in_flight);
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    if let Some(step) = step {
+        step.answered(code);
+    }
     let labels = [("service", service.to_owned()), ("method", method), ("code", format!("{code:?}"))];
     metrics::counter!("artel_requests_total", &labels).increment(1);
-    metrics::histogram!("artel_request_seconds", &labels[..2]).record(begin.elapsed().as_secs_f64());
+    let took = begin.elapsed().as_secs_f64();
+    metrics::histogram!("artel_request_seconds", &labels[..2]).record(took);
+    if let Some(trace) = &traced {
+        exemplars::note(service, &labels[1].1, took, trace);
+    }
     span.in_scope(|| tracing::debug!(?code, micros = begin.elapsed().as_micros(), "answered"));
     response
 }

@@ -18,7 +18,7 @@ use crate::authenticate::Gate;
 use crate::host::Host;
 use crate::service::Service;
 use crate::stack::stack;
-use crate::{health, job, logs, measure, registration};
+use crate::{health, job, logs, measure, registration, traces};
 
 /// How a service is made once its surroundings are known.
 pub struct Blueprint {
@@ -42,12 +42,14 @@ pub async fn serve(config: Config, blueprints: Vec<Blueprint>) -> anyhow::Result
     measure::prometheus()?;
     let process = if let [only] = &blueprints[..] { only.name } else { "artel" };
     let logs = logs::start(host.mesh(), process)?;
-    host.follow_log_filter();
+    let traces = traces::start(host.mesh())?;
+    host.follow_mesh();
     let ended = serve_all(&host, blueprints).await;
     if let Err(error) = &ended {
         // Whoever started us reads it on standard error; this is for who reads logs elsewhere.
         tracing::error!(error = format!("{error:#}"), "ended");
     }
+    traces.drain().await;
     logs.drain().await;
     ended
 }

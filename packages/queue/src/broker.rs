@@ -38,6 +38,10 @@ impl Broker {
         Ok(Self { uri, name: name.into() })
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The same broker, seen there under a longer name.
     pub(crate) fn named(&self, suffix: &str) -> Self {
         Self { uri: self.uri.clone(), name: format!("{} {suffix}", self.name) }

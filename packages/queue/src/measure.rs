@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use artel_trace::{Kind, Span, Trace};
 use metrics::{counter, gauge, histogram};
 
-use crate::Outcome;
+use crate::{Outcome, Outgoing};
 
 pub(crate) fn published(event: &str) {
     counter!("artel_events_published_total", "event" => event.to_owned()).increment(1);
@@ -16,6 +17,16 @@ pub(crate) fn settled(event: &str, outcome: Outcome) {
         Outcome::Unroutable => "artel_events_unroutable_total",
     };
     counter!(name, "event" => event.to_owned()).increment(1);
+}
+
+/// From when the event happened until the broker answered for it.
+pub(crate) fn traced(service: &str, event: &Outgoing) {
+    let Some(trace) = Trace::parse(&event.trace).filter(Trace::is_sampled) else { return };
+    let mut span = Span::begin(service, &trace.child(), Kind::Producer, &event.name);
+    span.since(event.time.into());
+    span.set("messaging.system", "rabbitmq");
+    span.set("messaging.message.id", event.id.clone());
+    span.done();
 }
 
 /// `outcome`: ok, retry, later, dead, expired.

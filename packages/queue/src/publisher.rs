@@ -47,6 +47,8 @@ pub struct Publisher {
 
 #[derive(Debug)]
 struct Inner {
+    /// Who publishes, as traces name it.
+    service: String,
     exchange: String,
     sessions: watch::Receiver<Option<Arc<Session>>>,
     connected: watch::Receiver<bool>,
@@ -80,8 +82,13 @@ impl Publisher {
         let keeper =
             Keeper { broker: broker.named("publisher"), topology: topology.clone(), sessions, connected };
         tokio::spawn(keeper.run(stop.clone()));
-        let inner =
-            Inner { exchange: topology.exchange(), sessions: sessions_seen, connected: connected_seen, stop };
+        let inner = Inner {
+            service: broker.name().to_owned(),
+            exchange: topology.exchange(),
+            sessions: sessions_seen,
+            connected: connected_seen,
+            stop,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -113,7 +120,10 @@ impl Publisher {
             measure::published(&event.name);
         }
         let result = self.send(envelopes).await;
-        let settled = |(event, outcome): (&Outgoing, Outcome)| measure::settled(&event.name, outcome);
+        let settled = |(event, outcome): (&Outgoing, Outcome)| {
+            measure::settled(&event.name, outcome);
+            measure::traced(&self.inner.service, event);
+        };
         match &result {
             Ok(outcomes) => batch.iter().zip(outcomes.iter().copied()).for_each(settled),
             Err(unfinished) => {

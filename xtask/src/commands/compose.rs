@@ -105,6 +105,7 @@ pub fn write(folder: &Path, secrets: &Secrets) -> Result<()> {
         smtp: "smtp://mailbox:1025".into(),
         xds_bind: "0.0.0.0:18000".into(),
         edge_bind: "0.0.0.0:8080".into(),
+        otlp: String::new(),
     }
     .toml()?;
     for service in services() {
