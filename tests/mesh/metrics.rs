@@ -11,7 +11,7 @@ use crate::shop::Person;
 use crate::support::{Mesh, PATIENCE};
 
 /// What shows itself only where something went wrong, or with a Fluent receiver.
-const SELDOM: [&str; 9] = [
+const SELDOM: [&str; 10] = [
     "artel_client_retries_total",
     "artel_events_unroutable_total",
     "artel_log_lines_dropped_total",
@@ -19,6 +19,7 @@ const SELDOM: [&str; 9] = [
     "artel_log_receiver_connected",
     "artel_persist_commit_conflicts_total",
     "artel_persist_commits_resolved_total",
+    "artel_persist_statement_errors_total",
     "artel_redis_errors_total",
     "gateway_xds_nacks_total",
 ];

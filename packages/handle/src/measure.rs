@@ -19,6 +19,11 @@ use crate::exemplars;
 pub(crate) const BUCKETS: [f64; 12] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
+/// Statements are quicker than calls.
+const STATEMENTS: &str = "artel_persist_statement_seconds";
+const STATEMENT_BUCKETS: [f64; 12] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
 const UPKEEP: Duration = Duration::from_secs(5);
 
 static PROMETHEUS: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -33,6 +38,7 @@ pub(crate) fn prometheus() -> anyhow::Result<&'static PrometheusHandle> {
     }
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(STATEMENTS.into()), &STATEMENT_BUCKETS)?
         .install_recorder()?;
     let upkeep = handle.clone();
     // What histograms were told is kept until somebody asks for it, or this sums it up.

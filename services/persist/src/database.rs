@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use artel_config::Secret;
-use diesel::ConnectionError;
+use diesel::{ConnectionError, QueryResult};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::caller::Caller;
 use crate::failure::Failure;
+use crate::measure::{Name, Turns};
 use crate::sql::{DriverRow, Statement};
 use crate::value;
 
@@ -191,10 +192,12 @@ async fn transact(
     statements: Vec<Statement>,
 ) -> Result<Vec<Vec<DriverRow>>, Failed> {
     let count = statements.len();
+    let mut turns = Turns::begin();
     let result = {
-        let frame = [Statement::fixed(begin), settings(scope)];
-        let all = frame.into_iter().chain(statements).chain([Statement::fixed("COMMIT")]);
-        let running = all.map(|statement| statement.load(&connection)).collect::<Vec<_>>();
+        let frame = [Statement::fixed(begin).named(Name::of("transaction.begin")), settings(scope)];
+        let commit = Statement::fixed("COMMIT").named(Name::of("transaction.commit"));
+        let all = frame.into_iter().chain(statements).chain([commit]);
+        let running = all.map(|statement| timed(statement, &connection)).collect::<Vec<_>>();
         tokio::time::timeout(scope.time + GRACE, join_all(running)).await
     };
     let failed = |statement: usize, failure| Failed { statement: statement.saturating_sub(2), failure };
@@ -207,12 +210,14 @@ async fn transact(
         }
     };
     let mut rows = Vec::with_capacity(count);
-    for (index, result) in results.into_iter().enumerate() {
+    for (index, (name, ended, result)) in results.into_iter().enumerate() {
+        turns.ended(&name, ended);
         match result {
             Ok(result) if (2..count + 2).contains(&index) => rows.push(result),
             Ok(_) => {}
             Err(error) => {
                 let failure = Failure::from(error);
+                name.failed(failure.kind());
                 if matches!(failure, Failure::Lost(_)) {
                     drop(Object::take(connection));
                 }
@@ -221,6 +226,16 @@ async fn transact(
         }
     }
     Ok(rows)
+}
+
+/// Runs one of several statements that are sent at once; beside its rows are its name and when it was done.
+async fn timed(
+    statement: Statement,
+    connection: &AsyncPgConnection,
+) -> (Name, Instant, QueryResult<Vec<DriverRow>>) {
+    let name = statement.name().clone();
+    let result = statement.run(connection).await;
+    (name, Instant::now(), result)
 }
 
 /// Who may be seen, how long a statement may take, and of which trace it is: for this transaction alone. The trace is
@@ -235,6 +250,7 @@ fn settings(scope: Scope) -> Statement {
     .bind(value::Kind::Text, value::text(&scope.workspace.to_string()))
     .bind(value::Kind::Text, value::text(&time.to_string()))
     .bind(value::Kind::Text, value::text(&format!("artel-persist {}", scope.trace.simple())))
+    .named(Name::of("transaction.settings"))
 }
 
 impl Scope {

@@ -48,24 +48,33 @@ const CONDITION: &str = "artel: condition";
 
 impl From<Diesel> for Failure {
     fn from(error: Diesel) -> Self {
-        let Diesel::DatabaseError(kind, information) = &error else { return Self::Other(error) };
-        let constraint = || information.constraint_name().unwrap_or_default().to_owned();
-        match kind {
-            DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => {
-                Self::Lost(information.message().to_owned())
-            }
-            DatabaseErrorKind::SerializationFailure => Self::Conflict,
-            DatabaseErrorKind::UniqueViolation => Self::Unique { index: constraint() },
-            DatabaseErrorKind::ForeignKeyViolation => Self::Reference {
-                constraint: constraint(),
-                table: information.table_name().unwrap_or_default().to_owned(),
-            },
-            DatabaseErrorKind::NotNullViolation | DatabaseErrorKind::CheckViolation => {
-                Self::Refused(information.message().to_owned())
-            }
-            _ => by_text(information.as_ref()).unwrap_or(Self::Other(error)),
-        }
+        sorted(&error).unwrap_or(Self::Other(error))
     }
+}
+
+/// What an error is in the metrics.
+pub(crate) fn kind(error: &Diesel) -> &'static str {
+    sorted(error).map_or("other", |failure| failure.kind())
+}
+
+fn sorted(error: &Diesel) -> Option<Failure> {
+    let Diesel::DatabaseError(kind, information) = error else { return None };
+    let constraint = || information.constraint_name().unwrap_or_default().to_owned();
+    Some(match kind {
+        DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => {
+            Failure::Lost(information.message().to_owned())
+        }
+        DatabaseErrorKind::SerializationFailure => Failure::Conflict,
+        DatabaseErrorKind::UniqueViolation => Failure::Unique { index: constraint() },
+        DatabaseErrorKind::ForeignKeyViolation => Failure::Reference {
+            constraint: constraint(),
+            table: information.table_name().unwrap_or_default().to_owned(),
+        },
+        DatabaseErrorKind::NotNullViolation | DatabaseErrorKind::CheckViolation => {
+            Failure::Refused(information.message().to_owned())
+        }
+        _ => return by_text(information.as_ref()),
+    })
 }
 
 fn by_text(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option<Failure> {
@@ -97,6 +106,24 @@ fn by_text(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option
         return Some(Failure::Refused(message.to_owned()));
     }
     None
+}
+
+impl Failure {
+    /// What it is in the metrics.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Away(_) => "away",
+            Self::Lost(_) => "lost",
+            Self::Busy => "busy",
+            Self::Conflict => "conflict",
+            Self::Timeout => "timeout",
+            Self::Condition(_) => "condition",
+            Self::Unique { .. } => "unique",
+            Self::Reference { .. } => "reference",
+            Self::Refused(_) => "refused",
+            Self::Other(_) => "other",
+        }
+    }
 }
 
 impl From<Failure> for Error {

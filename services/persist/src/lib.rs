@@ -7,6 +7,7 @@ mod check;
 mod commit;
 mod database;
 mod failure;
+mod measure;
 mod migrate;
 mod persist;
 mod plan;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Instant;
 
 use diesel::expression::expression_types::Untyped;
 use diesel::pg::Pg;
@@ -16,6 +17,8 @@ use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 
+use crate::failure;
+use crate::measure::{Name, Turns};
 use crate::value::{Array, Cell, Kind};
 
 /// A row as the driver gives it.
@@ -31,6 +34,7 @@ pub(crate) struct Statement {
     text: Arc<str>,
     binds: Vec<Bind>,
     cached: bool,
+    name: Name,
 }
 
 /// A parameter: one cell, or an array of cells.
@@ -47,7 +51,17 @@ pub(crate) struct Raw(Cell);
 impl Statement {
     /// A statement whose text is one of a fixed set.
     pub(crate) fn fixed(text: impl Into<Arc<str>>) -> Self {
-        Self { text: text.into(), binds: Vec::new(), cached: true }
+        Self { text: text.into(), binds: Vec::new(), cached: true, name: Name::none() }
+    }
+
+    /// The same under a name in the metrics.
+    pub(crate) fn named(self, name: Name) -> Self {
+        Self { name, ..self }
+    }
+
+    /// What it is called in the metrics.
+    pub(crate) fn name(&self) -> &Name {
+        &self.name
     }
 
     pub(crate) fn bind(mut self, kind: Kind, cell: Cell) -> Self {
@@ -66,11 +80,19 @@ impl Statement {
 
     /// The same parameters under a text that depends on what a caller asked for.
     pub(crate) fn with_text(self, text: &str) -> Self {
-        Self { text: text.into(), binds: self.binds, cached: may_be_kept(text) }
+        Self { text: text.into(), binds: self.binds, cached: may_be_kept(text), name: self.name }
+    }
+
+    /// Runs the statement by itself, and measures it.
+    pub(crate) async fn load(self, connection: &AsyncPgConnection) -> QueryResult<Vec<DriverRow>> {
+        let (name, mut turns) = (self.name.clone(), Turns::begin());
+        let result = self.run(connection).await;
+        turns.ended(&name, Instant::now());
+        result.inspect_err(|error| name.failed(failure::kind(error)))
     }
 
     /// Sends the statement when first polled; statements polled in turn on one connection are pipelined.
-    pub(crate) fn load<'conn>(
+    pub(crate) fn run<'conn>(
         self,
         mut connection: &'conn AsyncPgConnection,
     ) -> BoxFuture<'conn, QueryResult<Vec<DriverRow>>> {

@@ -3,6 +3,7 @@
 use artel_util::Error;
 
 use crate::database::Database;
+use crate::measure::Name;
 use crate::sql::{Statement, with_column};
 use crate::value::{self, Kind, read_i64};
 
@@ -26,8 +27,10 @@ SELECT count(*) FROM swept";
 
 /// Sweeps idempotency keys that have expired and events that were published so many days ago.
 pub(crate) async fn sweep(system: Database, outbox_days: i32) -> Result<(), Error> {
-    let keys = Statement::fixed(KEYS);
-    let events = Statement::fixed(EVENTS).bind(Kind::Integer, value::integer(outbox_days));
+    let keys = Statement::fixed(KEYS).named(Name::of("idempotency.sweep"));
+    let events = Statement::fixed(EVENTS)
+        .named(Name::of("outbox.sweep"))
+        .bind(Kind::Integer, value::integer(outbox_days));
     for (what, statement) in [("keys", keys), ("events", events)] {
         let mut swept = 0;
         loop {

@@ -10,6 +10,7 @@ use super::batch::Batch;
 use super::blank;
 use crate::database::{Database, Scope};
 use crate::failure::Failure;
+use crate::measure::Name;
 use crate::sql::{Statement, with_column};
 use crate::value::{self, Kind, read_i32, read_i64};
 
@@ -31,6 +32,7 @@ pub(super) struct Record {
 impl Record {
     pub(super) async fn read(database: &Database, scope: Scope, key: &str) -> Result<Option<Self>, Failure> {
         let statement = Statement::fixed(READ)
+            .named(Name::of("idempotency.get"))
             .bind(Kind::Uuid, Some(scope.workspace.as_bytes().to_vec()))
             .bind(Kind::Text, value::text(key));
         let rows = database.read(scope, vec![statement]).await?;
@@ -79,6 +81,7 @@ impl Record {
         let mut response = blank(batch);
         response.position = self.txid;
         let statement = Statement::fixed(VERSIONS)
+            .named(Name::of("change_log.versions"))
             .bind(Kind::Bigint, value::bigint(self.txid))
             .bind(Kind::Uuid, Some(scope.workspace.as_bytes().to_vec()));
         for row in database.read(scope, vec![statement]).await?.into_iter().flatten() {

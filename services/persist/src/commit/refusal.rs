@@ -10,6 +10,7 @@ use super::batch::{Batch, Change, What};
 use super::statements::Step;
 use crate::database::{Database, Scope};
 use crate::failure::{Condition, Failure};
+use crate::measure::Name;
 use crate::plan::{Entity, Plans, WORKSPACE};
 use crate::sql::{Statement, with_column};
 use crate::value::{Array, Kind};
@@ -159,7 +160,9 @@ async fn existing(
     let name = entity.columns[column].of("t");
     let workspace = if entity.scoped { format!("t.{WORKSPACE} = $1 AND ") } else { String::new() };
     let text = format!("SELECT DISTINCT {name} FROM {} t WHERE {workspace}{name} = ANY($2)", entity.table);
-    let mut statement = Statement::fixed(text).bind(Kind::Uuid, Some(at.scope.workspace.as_bytes().to_vec()));
+    let mut statement = Statement::fixed(text)
+        .named(Name::new(&entity.table, "explain"))
+        .bind(Kind::Uuid, Some(at.scope.workspace.as_bytes().to_vec()));
     statement.push_array(array);
     let rows = at.database.read(at.scope, vec![statement]).await?;
     let id = |row| with_column(row, 0, |cell| cell.and_then(|cell| Uuid::from_slice(cell).ok()));

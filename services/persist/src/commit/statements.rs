@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::batch::{Batch, Change, What};
 use super::text::{Shape, Verb, lock, text, written};
 use crate::caller::Caller;
+use crate::measure::Name;
 use crate::plan::{Entity, Plans};
 use crate::sql::Statement;
 use crate::value::{self, Array, Kind};
@@ -72,11 +73,15 @@ pub(crate) fn statements(
         }
         let text = texts.get(&first.entity, shape);
         let statement =
-            change(text, caller, shape, members.iter().map(|index| (*index, &batch.changes[*index])));
+            change(text, caller, shape, members.iter().map(|index| (*index, &batch.changes[*index])))
+                .named(Name::new(&first.entity.table, shape.verb.name()));
         steps.push((Step::Change(members.clone()), statement));
     }
     if batch.changes.iter().any(|change| moves_references(plans, change)) {
-        steps.push((Step::References, Statement::fixed(CHECK_REFERENCES)));
+        steps.push((
+            Step::References,
+            Statement::fixed(CHECK_REFERENCES).named(Name::of("transaction.check_references")),
+        ));
     }
     if !batch.events.is_empty() {
         steps.push((Step::Events, announce(caller, batch)));
@@ -139,13 +144,16 @@ fn lock_rows(caller: &Caller, entity: &Entity, batch: &Batch) -> Statement {
     {
         ids.push(Some(change.id.as_bytes()));
     }
-    let mut statement = Statement::fixed(lock(entity)).bind(Kind::Uuid, caller.workspace_cell());
+    let mut statement = Statement::fixed(lock(entity))
+        .named(Name::new(&entity.table, "lock"))
+        .bind(Kind::Uuid, caller.workspace_cell());
     statement.push_array(ids);
     statement
 }
 
 fn take_key(caller: &Caller, batch: &Batch, keep: Duration) -> Statement {
     Statement::fixed(TAKE_KEY)
+        .named(Name::of("idempotency.insert"))
         .bind(Kind::Uuid, caller.workspace_cell())
         .bind(Kind::Text, value::text(&batch.key))
         .bind(Kind::Bytes, Some(batch.digest.clone()))
@@ -216,7 +224,7 @@ fn change<'a>(
 }
 
 fn announce(caller: &Caller, batch: &Batch) -> Statement {
-    let mut statement = by(caller, ANNOUNCE, &caller.traceparent);
+    let mut statement = by(caller, ANNOUNCE, &caller.traceparent).named(Name::of("outbox.insert"));
     let mut ids = Array::new(Kind::Uuid);
     let mut texts = [Array::new(Kind::Text), Array::new(Kind::Text), Array::new(Kind::Text)];
     let (mut bodies, mut expires) = (Array::new(Kind::Bytes), Array::new(Kind::Timestamp));

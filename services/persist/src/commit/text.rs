@@ -35,7 +35,7 @@ pub(crate) enum Verb {
 
 impl Verb {
     /// As the change log calls it.
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Delete => "delete",
             Self::Update => "update",
