@@ -56,7 +56,7 @@ fn sections() -> Vec<&'static str> {
 fn shape(section: &str) -> Option<Shape> {
     Some(match section {
         "mesh" => MESH_SECTION,
-        "persist" => Shape::plain(artel_persist::DEFAULTS),
+        "persist" => artel_persist::SECTION,
         "identity" => artel_identity::SECTION,
         "catalog" => artel_catalog::SECTION,
         "notify" => artel_notify::SECTION,

@@ -22,7 +22,7 @@ mod value;
 use std::sync::Arc;
 use std::time::Duration;
 
-use artel_handle::{CancellationToken, Host, Service};
+use artel_handle::{CancellationToken, Host, Service, Shape};
 use artel_proto::persist::persist_service_server::PersistServiceServer;
 use artel_queue::{Publisher, Topology};
 
@@ -37,12 +37,15 @@ pub use persist::{DEFAULTS, Settings};
 pub use plan::PlanError;
 pub use relay::Broker;
 
+/// The section `[persist]`, for commands.
+pub const SECTION: Shape = Shape::of::<Settings>();
+
 /// The service `persist`.
 ///
 /// # Errors
 /// Where the configuration is wrong, or the database does not fit the entities or does not keep workspaces apart.
 pub async fn service(host: Host) -> anyhow::Result<Service> {
-    let settings: Settings = host.section(DEFAULTS)?;
+    let settings = host.settings::<Settings>()?.get();
     let persist = Arc::new(Persist::open(&settings).await?);
     let publisher = Publisher::connect(&host.broker()?, &Topology::default());
     let relay = Relay::of(&persist, publisher, &settings);

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use artel_config::Secret;
+use anyhow::ensure;
+use artel_config::{Secret, Section};
 use artel_proto::annotations;
 use artel_util::Error;
 use serde::Deserialize;
@@ -33,6 +34,25 @@ pub struct Settings {
     pub(crate) relay_batch: usize,
     pub(crate) relay_poll_ms: u64,
     pub(crate) sweep_minutes: u64,
+}
+
+impl Section for Settings {
+    const DEFAULTS: &'static str = DEFAULTS;
+
+    fn check(&self) -> anyhow::Result<()> {
+        let within = |key: &str, value: u64, most: u64| {
+            ensure!((1..=most).contains(&value), "persist.{key} must be 1 to {most}, is {value}");
+            Ok(())
+        };
+        within("connections", self.connections as u64, 1_000)?;
+        within("pool_wait_ms", self.pool_wait_ms, 60_000)?;
+        within("statement_ms", self.statement_ms, 3_600_000)?;
+        within("idempotency_days", self.idempotency_days, 3_650)?;
+        within("outbox_days", u64::try_from(self.outbox_days).unwrap_or_default(), 3_650)?;
+        within("relay_batch", self.relay_batch as u64, 10_000)?;
+        within("relay_poll_ms", self.relay_poll_ms, 60_000)?;
+        within("sweep_minutes", self.sweep_minutes, 1_440)
+    }
 }
 
 impl Settings {
