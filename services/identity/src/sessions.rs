@@ -12,7 +12,7 @@ use chrono::{TimeDelta, Utc};
 use crate::domain::judge;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::tokens::{AccessTokens, RefreshToken};
+use crate::tokens::{AccessTokens, RefreshToken, RefreshTokens};
 
 /// How often a refresh is begun anew when the session changes in between.
 const ATTEMPTS: usize = 3;
@@ -23,6 +23,7 @@ const SWEEP: i32 = 500;
 pub(crate) struct Sessions {
     repo: Repo,
     access: AccessTokens,
+    refresh: RefreshTokens,
     settings: Live<Settings>,
 }
 
@@ -36,13 +37,14 @@ pub(crate) struct SignedIn {
 
 impl Sessions {
     pub(crate) fn new(repo: Repo, access: AccessTokens, settings: Live<Settings>) -> Self {
-        Self { repo, access, settings }
+        let refresh = RefreshTokens::new(&settings.get().key);
+        Self { repo, access, refresh, settings }
     }
 
     /// A session that is to be committed, and what its person is given then.
     pub(crate) async fn open(&self, user: &User) -> Result<(Session, SignedIn), Error> {
         let id = new_id();
-        let token = RefreshToken::new(&id)?;
+        let token = self.refresh.issue(&id)?;
         let session = Session {
             id,
             user_id: user.id.clone(),
@@ -56,7 +58,7 @@ impl Sessions {
 
     /// Trades a refresh token for the next. Of two that bring the same one gets it; the other ends the session.
     pub(crate) async fn refresh(&self, call: &Call, text: &str) -> Result<SignedIn, Error> {
-        let token = RefreshToken::parse(text).ok_or(Refusal::UnknownRefreshToken)?;
+        let token = self.refresh.read(text).ok_or(Refusal::UnknownRefreshToken)?;
         for _ in 0..ATTEMPTS {
             let session: Option<Session> = self.repo.get(call, &token.session_id()).await?;
             let session = session.ok_or(Refusal::UnknownRefreshToken)?;
@@ -74,7 +76,7 @@ impl Sessions {
             // Read anew each time, so that what an operator granted or took is in the next token.
             let user: Option<User> = self.repo.get(call, &session.user_id).await?;
             let user = user.ok_or(Refusal::UserGone)?;
-            let next = RefreshToken::new(&session.id)?;
+            let next = self.refresh.issue(&session.id)?;
             let signed_in = self.signed_in(user, &session.id, &next).await?;
             let swapped = Session {
                 id: session.id.clone(),
@@ -102,7 +104,7 @@ impl Sessions {
 
     /// Ends the session of a refresh token, if there is one. Its access tokens live on until they expire.
     pub(crate) async fn end_by(&self, call: &Call, text: &str) -> Result<(), Error> {
-        let Some(token) = RefreshToken::parse(text) else { return Ok(()) };
+        let Some(token) = self.refresh.read(text) else { return Ok(()) };
         let session: Option<Session> = self.repo.get(call, &token.session_id()).await?;
         match session {
             Some(session) if session.revoke_time.is_none() => self.revoke(call, &session, "logout").await,

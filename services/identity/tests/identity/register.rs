@@ -19,7 +19,7 @@ async fn a_person_registers_and_is_who_their_token_says() {
         (email.as_str(), "Anna", "ru", 1)
     );
     assert!(user.create_time.is_some() && user.roles.is_empty());
-    assert_eq!((answer.expires_in, answer.refresh_token.len()), (900, 64));
+    assert_eq!((answer.expires_in, answer.refresh_token.len()), (900, 107));
 
     // As every service verifies it.
     let host = world.mesh.host("order");

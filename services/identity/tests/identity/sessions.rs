@@ -2,6 +2,8 @@ use artel_client::Call;
 use artel_proto::identity::{GetMeRequest, LogoutRequest, Session};
 use artel_repo::{Commit, Query, Repo};
 use artel_util::time;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use chrono::TimeDelta;
 use futures::future::join_all;
 use sha2::{Digest as _, Sha256};
@@ -46,7 +48,7 @@ async fn logout_ends_the_session_and_never_fails() {
     let logout = async |token: &str| {
         edge.clone().logout(LogoutRequest { refresh_token: token.to_owned() }).await.unwrap();
     };
-    let unknown = "A".repeat(64);
+    let unknown = "A".repeat(107);
     for token in [signed_in.refresh_token.as_str(), &signed_in.refresh_token, &unknown, "nonsense"] {
         logout(token).await;
     }
@@ -80,6 +82,20 @@ async fn a_session_lasts_as_long_as_it_is_used() {
     set_end(time::after(TimeDelta::seconds(-1))).await;
     let expired = refresh(&edge, &signed_in.refresh_token).await;
     assert_eq!(refusal(expired), unauthenticated("REFRESH_TOKEN_EXPIRED"));
+}
+
+#[tokio::test]
+async fn who_knows_a_session_cannot_end_it() {
+    let world = World::start("").await;
+    let edge = world.edge().await;
+    let signed_in = register(&edge, &fresh_email()).await;
+    // The session's id stands in every access token. The rest is made up.
+    let mut forged = BASE64.decode(&signed_in.refresh_token).unwrap();
+    forged[16..].fill(7);
+    let forged = BASE64.encode(forged);
+    assert_eq!(refusal(refresh(&edge, &forged).await), unauthenticated("REFRESH_TOKEN_UNKNOWN"));
+    edge.clone().logout(LogoutRequest { refresh_token: forged }).await.unwrap();
+    refresh(&edge, &signed_in.refresh_token).await.unwrap();
 }
 
 /// What a refresh without a precondition does: read, compare, write.
