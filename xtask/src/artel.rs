@@ -140,7 +140,7 @@ impl Places {
 
 /// Writes `artel.toml`, the one place where the services read where everything is (0600: it holds passwords).
 pub fn configure(context: &Context) -> Result<()> {
-    let Context { state, ports, secrets, .. } = context;
+    let Context { state, ports, secrets, collector, .. } = context;
     let socket = postgres::socket_folder(state)?.display().to_string();
     let places = Places {
         consul: components::consul::url(context),
@@ -154,7 +154,7 @@ pub fn configure(context: &Context) -> Result<()> {
         smtp: format!("smtp://127.0.0.1:{}", ports.get("smtp")),
         xds_bind: format!("127.0.0.1:{}", ports.get("xds")),
         edge_bind: format!("127.0.0.1:{}", ports.get("edge")),
-        otlp: format!("http://127.0.0.1:{}", ports.get("otlp")),
+        otlp: collector.map(|port| format!("http://127.0.0.1:{port}")).unwrap_or_default(),
     };
     files::write_private(&state.artel_toml(), &places.toml()?)
 }

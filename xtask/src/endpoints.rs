@@ -28,7 +28,7 @@ fn fixed(context: &Context) -> Result<Value> {
         "postgresSuperuser": postgres::url(context, "postgres")?,
         "postgresSocket": postgres::socket_folder(state)?,
         "redis": redis::url(context)?,
-        "otlp": format!("127.0.0.1:{}", ports.get("otlp")),
+        "otlp": context.collector.map(|port| format!("127.0.0.1:{port}")),
         "xds": format!("127.0.0.1:{}", ports.get("xds")),
         "envoyAdmin": envoy::admin(context),
         "meshKeyFile": secrets.key_file("mesh.key")?,

@@ -29,7 +29,7 @@ const STANDARD: &[(&str, u16)] = &[
     (COLLECTOR, 4317),
 ];
 
-/// Not ours: where a collector of traces listens, if the developer runs one.
+/// Where a collector of traces listens that is not ours: the developer's, or a test's.
 const COLLECTOR: &str = "otlp";
 
 /// Free ports are taken from below the range from which the kernel picks ports for outgoing connections.
@@ -64,10 +64,6 @@ impl Ports {
             }
             wishes.extend(remembered.get(name));
             if prefer == Prefer::Standard {
-                if name == COLLECTOR {
-                    ports.insert(name.to_owned(), standard);
-                    continue;
-                }
                 wishes.push(standard);
             }
             let wish = wishes.into_iter().find(|&port| !taken.contains(&port) && free(port));
@@ -91,6 +87,12 @@ impl Ports {
     /// There is no port of this name in the list above.
     pub fn get(&self, name: &str) -> u16 {
         self.0[name]
+    }
+
+    /// The port of the developer's own collector of traces, if one listens.
+    pub fn collector() -> Option<u16> {
+        let (_, port) = STANDARD.iter().find(|(name, _)| *name == COLLECTOR)?;
+        (!free(*port)).then_some(*port)
     }
 
     pub fn text(&self, name: &str) -> String {

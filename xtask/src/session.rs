@@ -41,6 +41,7 @@ impl Session {
             secrets: Secrets::of(state),
             supervisor,
             progress,
+            collector: if prefer == Prefer::Standard { Ports::collector() } else { None },
         };
         Ok(Self { context, guard: Some(guard), _ownership: ownership })
     }

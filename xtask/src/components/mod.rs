@@ -25,6 +25,8 @@ pub struct Context {
     pub secrets: Secrets,
     pub supervisor: Supervisor,
     pub progress: Progress,
+    /// The port of the collector that takes the mesh's traces.
+    pub collector: Option<u16>,
 }
 
 /// Starts one component, waits until it is ready, and gives its address.

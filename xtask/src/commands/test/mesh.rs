@@ -17,6 +17,8 @@ pub fn run(args: &Args) -> Result<()> {
     show(command().arg("--no-run"))?;
     heading("the whole mesh: starting");
     on_own_components("mesh", args.keep, |session| {
+        // Nobody listens there yet: the test of the traces will.
+        session.context.collector = Some(session.context.ports.get("otlp"));
         let context = &session.context;
         let shape = Shape { split: true, scale: BTreeMap::new() };
         let mesh = up::start(context, &shape, Artel::Build { release: false })?;

@@ -135,10 +135,10 @@ fn filters(args: &Args) -> Vec<String> {
 }
 
 /// Runs `test` on components of its own, on free ports, in a folder of its own, which is kept if it fails.
-fn on_own_components(name: &str, keep: bool, test: impl FnOnce(&Session) -> Result<()>) -> Result<()> {
+fn on_own_components(name: &str, keep: bool, test: impl FnOnce(&mut Session) -> Result<()>) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("artel-{name}-{}", std::process::id()));
     let state = State::open(&folder)?;
-    let result = Session::begin(&state, Prefer::Free, None).and_then(|session| test(&session));
+    let result = Session::begin(&state, Prefer::Free, None).and_then(|mut session| test(&mut session));
     if result.is_ok() && !keep {
         std::fs::remove_dir_all(state.root())?;
     } else {
