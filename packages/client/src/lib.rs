@@ -4,15 +4,10 @@
 mod budget;
 mod call;
 mod channel;
-mod limits;
-mod meter;
-mod peer;
 mod pool;
-mod remembered;
 mod token;
 
 pub use artel_trace::Trace;
 pub use call::{Call, User};
-pub use channel::{Channel, Channels, OVERLOADED};
-pub use limits::Limits;
+pub use channel::{Channel, Channels};
 pub use token::{CALL_HEADER, CallKey, TokenError};

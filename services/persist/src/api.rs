@@ -30,24 +30,24 @@ impl Api {
 #[tonic::async_trait]
 impl PersistService for Api {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
-        let (caller, scope) = self.read(&request)?;
-        let Persist { database, plans, .. } = &*self.0;
-        Ok(Response::new(query::get(database, plans, scope, &caller, request.get_ref()).await?))
+        let (_, scope) = self.read(&request)?;
+        let Persist { reads, gets, plans, .. } = &*self.0;
+        Ok(Response::new(gets.get(reads, plans, scope, request.get_ref()).await?))
     }
 
     async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {
         let (caller, scope) = self.read(&request)?;
-        let Persist { database, plans, .. } = &*self.0;
-        Ok(Response::new(query::query(database, plans, scope, &caller, request.get_ref()).await?))
+        let Persist { reads, plans, .. } = &*self.0;
+        Ok(Response::new(query::query(reads, plans, scope, &caller, request.get_ref()).await?))
     }
 
     async fn aggregate(
         &self,
         request: Request<AggregateRequest>,
     ) -> Result<Response<AggregateResponse>, Status> {
-        let (caller, scope) = self.read(&request)?;
-        let Persist { database, plans, .. } = &*self.0;
-        Ok(Response::new(query::aggregate(database, plans, scope, &caller, request.get_ref()).await?))
+        let (_, scope) = self.read(&request)?;
+        let Persist { reads, plans, .. } = &*self.0;
+        Ok(Response::new(query::aggregate(reads, plans, scope, request.get_ref()).await?))
     }
 
     async fn commit(&self, request: Request<CommitRequest>) -> Result<Response<CommitResponse>, Status> {

@@ -53,13 +53,7 @@ pub(crate) struct Failed {
 impl Database {
     /// Connections of a URL (`postgres://role:password@host/database`, or `?host=/folder` for a socket); none is made yet.
     pub(crate) fn new(url: &Secret, connections: usize, wait: Duration) -> anyhow::Result<Self> {
-        let mut config: tokio_postgres::Config = url.reveal().parse()?;
-        // Statements are few and their plans do not depend on the values: plan each once.
-        let own = config.get_options().map(|options| format!("{options} ")).unwrap_or_default();
-        config
-            .options(format!("{own}-c plan_cache_mode=force_generic_plan -c jit=off"))
-            .application_name("artel-persist")
-            .connect_timeout(CONNECT);
+        let config = config(url)?;
         let role = config.get_user().unwrap_or_default().into();
         let mut manager = ManagerConfig::default();
         manager.recycling_method = RecyclingMethod::Fast;
@@ -74,9 +68,14 @@ impl Database {
         self.up.subscribe()
     }
 
+    /// Whether PostgreSQL answered when it was last asked.
+    pub(crate) fn is_up(&self) -> bool {
+        *self.up.borrow()
+    }
+
     /// A connection; refused at once while PostgreSQL is known to be away.
     pub(crate) async fn connection(&self) -> Result<Object<AsyncPgConnection>, Failure> {
-        if !*self.up.borrow() {
+        if !self.is_up() {
             return Err(Failure::Away("known to be away".to_owned()));
         }
         let connection = self.any_connection().await;
@@ -179,6 +178,18 @@ impl Database {
     }
 }
 
+/// How every connection is made.
+pub(crate) fn config(url: &Secret) -> anyhow::Result<tokio_postgres::Config> {
+    let mut config: tokio_postgres::Config = url.reveal().parse()?;
+    // Statements are few and their plans do not depend on the values: plan each once.
+    let own = config.get_options().map(|options| format!("{options} ")).unwrap_or_default();
+    config
+        .options(format!("{own}-c plan_cache_mode=force_generic_plan -c jit=off"))
+        .application_name("artel-persist")
+        .connect_timeout(CONNECT);
+    Ok(config)
+}
+
 async fn connect(config: tokio_postgres::Config) -> Result<AsyncPgConnection, ConnectionError> {
     let bad = |error: tokio_postgres::Error| ConnectionError::BadConnection(error.to_string());
     let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(bad)?;
@@ -249,7 +260,7 @@ fn settings(scope: Scope) -> Statement {
     )
     .bind(value::Kind::Text, value::text(&scope.workspace.to_string()))
     .bind(value::Kind::Text, value::text(&time.to_string()))
-    .bind(value::Kind::Text, value::text(&format!("artel-persist {}", scope.trace.simple())))
+    .bind(value::Kind::Text, value::text(&scope.name()))
     .named(Name::of("transaction.settings"))
 }
 
@@ -259,5 +270,10 @@ impl Scope {
         let left = deadline.map_or(most, |deadline| deadline.saturating_duration_since(Instant::now()));
         let trace = uuid::Uuid::try_parse(&caller.trace).unwrap_or_default();
         Self { workspace: caller.workspace, time: left.min(most), trace }
+    }
+
+    /// The application's name in PostgreSQL: it says the trace.
+    pub(crate) fn name(&self) -> String {
+        format!("artel-persist {}", self.trace.simple())
     }
 }

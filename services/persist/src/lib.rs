@@ -12,6 +12,7 @@ mod migrate;
 mod persist;
 mod plan;
 mod query;
+mod reads;
 mod relay;
 mod schema;
 mod sql;

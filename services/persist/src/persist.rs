@@ -14,6 +14,8 @@ use crate::commit::{Committer, Limits};
 use crate::database::{Database, Scope};
 use crate::failure::Failure;
 use crate::plan::Plans;
+use crate::query::Gets;
+use crate::reads::{self, Reads};
 
 /// The documented defaults of the section `[persist]`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -29,6 +31,9 @@ pub struct Settings {
     pub(crate) connections: usize,
     pub(crate) pool_wait_ms: u64,
     pub(crate) statement_ms: u64,
+    pub(crate) read_connections: usize,
+    pub(crate) read_depth: usize,
+    pub(crate) read_ms: u64,
     pub(crate) idempotency_days: u64,
     pub(crate) outbox_days: i32,
     pub(crate) relay_batch: usize,
@@ -47,6 +52,10 @@ impl Section for Settings {
         within("connections", self.connections as u64, 1_000)?;
         within("pool_wait_ms", self.pool_wait_ms, 60_000)?;
         within("statement_ms", self.statement_ms, 3_600_000)?;
+        let shared = self.read_connections;
+        ensure!(shared <= 100, "persist.read_connections must be 0 to 100, is {shared}");
+        within("read_depth", self.read_depth as u64, 10_000)?;
+        within("read_ms", self.read_ms, 10_000)?;
         within("idempotency_days", self.idempotency_days, 3_650)?;
         within("outbox_days", u64::try_from(self.outbox_days).unwrap_or_default(), 3_650)?;
         within("relay_batch", self.relay_batch as u64, 10_000)?;
@@ -66,6 +75,11 @@ impl Settings {
         self.system_url = url;
     }
 
+    /// Shares connections between short reads in another way.
+    pub fn share_reads(&mut self, connections: usize, depth: usize, milliseconds: u64) {
+        (self.read_connections, self.read_depth, self.read_ms) = (connections, depth, milliseconds);
+    }
+
     /// The URL of the role that owns the schema.
     #[must_use]
     pub fn migration_url(&self) -> &Secret {
@@ -79,6 +93,8 @@ pub(crate) struct Persist {
     pub(crate) database: Database,
     /// As the role that sees all workspaces: the relay, the sweeper.
     pub(crate) system: Database,
+    pub(crate) reads: Reads,
+    pub(crate) gets: Gets,
     pub(crate) plans: Plans,
     pub(crate) committer: Committer,
     pub(crate) limits: Limits,
@@ -94,6 +110,12 @@ impl Persist {
         let database = Database::new(&settings.database_url, settings.connections, wait)?;
         let system = Database::new(&settings.system_url, SYSTEM_CONNECTIONS, wait)?;
         check::start(&database, &system, &plans).await?;
+        let shared = reads::Limits {
+            connections: settings.read_connections,
+            depth: settings.read_depth,
+            time: Duration::from_millis(settings.read_ms),
+        };
+        let reads = Reads::open(&database, &settings.database_url, shared).await?;
         let limits = Limits {
             time: Duration::from_millis(settings.statement_ms),
             keep: Duration::from_secs(settings.idempotency_days * 86_400),
@@ -101,6 +123,8 @@ impl Persist {
         Ok(Self {
             database,
             system,
+            reads,
+            gets: Gets::of(&plans),
             plans,
             committer: Committer::default(),
             limits,

@@ -1,11 +1,13 @@
 //! Statements as text with numbered parameters, run through diesel so that each is prepared once a connection.
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 
+use bytes::BytesMut;
 use diesel::expression::expression_types::Untyped;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -16,6 +18,7 @@ use diesel::sql_types as types;
 use diesel_async::{AsyncConnectionCore, AsyncPgConnection};
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
+use tokio_postgres::types as postgres;
 
 use crate::failure;
 use crate::measure::{Name, Turns};
@@ -27,6 +30,14 @@ pub(crate) type DriverRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'sta
 /// How many different texts built at run time are kept prepared; those beyond are prepared each time, so that no
 /// caller can fill the connections' memory with ever new filters.
 const MOST_DYNAMIC_TEXTS: usize = 1_000;
+
+/// A row, whichever way it was read.
+pub(crate) enum Row {
+    /// Through diesel, on a connection of its own.
+    Own(DriverRow),
+    /// On a connection that reads share.
+    Shared(tokio_postgres::Row),
+}
 
 /// A statement and its parameters, `$1` first.
 #[derive(Debug, Clone)]
@@ -59,6 +70,19 @@ impl Statement {
         Self { name, ..self }
     }
 
+    /// Whether its text is kept prepared.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.cached
+    }
+
+    pub(crate) fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    pub(crate) fn binds(&self) -> &[Bind] {
+        &self.binds
+    }
+
     /// What it is called in the metrics.
     pub(crate) fn name(&self) -> &Name {
         &self.name
@@ -80,7 +104,7 @@ impl Statement {
 
     /// The same parameters under a text that depends on what a caller asked for.
     pub(crate) fn with_text(self, text: &str) -> Self {
-        Self { text: text.into(), binds: self.binds, cached: may_be_kept(text), name: self.name }
+        Self { text: text.into(), cached: may_be_kept(text), ..self }
     }
 
     /// Runs the statement by itself, and measures it.
@@ -118,6 +142,32 @@ pub(crate) fn with_column<T>(row: &DriverRow, index: usize, read: impl FnOnce(Op
     }
 }
 
+impl Row {
+    /// The bytes of a column; `None` for NULL and for a column that isn't there.
+    pub(crate) fn column<T>(&self, index: usize, read: impl FnOnce(Option<&[u8]>) -> T) -> T {
+        match self {
+            Self::Own(row) => with_column(row, index, read),
+            Self::Shared(row) => {
+                let seen = row.try_get::<_, Option<Seen<'_>>>(index);
+                read(seen.ok().flatten().map(|seen| seen.0))
+            }
+        }
+    }
+}
+
+/// A column's bytes, of whatever type.
+struct Seen<'a>(&'a [u8]);
+
+impl<'a> postgres::FromSql<'a> for Seen<'a> {
+    fn from_sql(_: &postgres::Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(raw))
+    }
+
+    fn accepts(_: &postgres::Type) -> bool {
+        true
+    }
+}
+
 impl Query for Statement {
     type SqlType = Untyped;
 }
@@ -148,6 +198,14 @@ impl QueryFragment<Pg> for Statement {
 }
 
 impl Bind {
+    /// The parameter's type.
+    pub(crate) fn sql_type(&self) -> postgres::Type {
+        match self {
+            Self::One(kind, _) => kind.sql_type(),
+            Self::Many(kind, _) => kind.sql_array_type(),
+        }
+    }
+
     fn push<'b>(&'b self, pass: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         match self {
             Self::One(kind, raw) => match kind {
@@ -186,4 +244,27 @@ impl<T> ToSql<T, Pg> for Raw {
             }
         }
     }
+}
+
+impl postgres::ToSql for Bind {
+    fn to_sql(
+        &self,
+        _: &postgres::Type,
+        out: &mut BytesMut,
+    ) -> Result<postgres::IsNull, Box<dyn Error + Sync + Send>> {
+        let (Self::One(_, Raw(cell)) | Self::Many(_, Raw(cell))) = self;
+        Ok(match cell {
+            None => postgres::IsNull::Yes,
+            Some(bytes) => {
+                out.extend_from_slice(bytes);
+                postgres::IsNull::No
+            }
+        })
+    }
+
+    fn accepts(_: &postgres::Type) -> bool {
+        true
+    }
+
+    postgres::to_sql_checked!();
 }

@@ -38,15 +38,43 @@ impl Index {
         if entity.scoped {
             parts.push(WORKSPACE.to_owned());
         }
-        let mut descends = false;
-        for (column, descending) in &self.columns {
-            descends = *descending;
-            parts.push(part(&entity.columns[*column].name, *descending));
-        }
-        if !self.unique && !self.columns.iter().any(|(column, _)| *column == entity.key) {
-            parts.push(part(&entity.columns[entity.key].name, descends));
-        }
+        let order = self.order(entity);
+        parts.extend(order.map(|(column, descending)| part(&entity.columns[column].name, descending)));
         parts
+    }
+
+    /// The columns within a workspace, the closing key with them.
+    fn order(&self, entity: &Entity) -> impl Iterator<Item = (usize, bool)> {
+        let descends = self.columns.last().is_some_and(|(_, descending)| *descending);
+        let closes = !self.unique && !self.columns.iter().any(|(column, _)| *column == entity.key);
+        self.columns.iter().copied().chain(closes.then_some((entity.key, descends)))
+    }
+
+    /// Whether the rows with these columns given stand together in it, and in this order (or the opposite one): then a
+    /// page of them is read without reading others.
+    pub(super) fn leads(&self, entity: &Entity, given: &[usize], order: &[(usize, bool)]) -> bool {
+        if self.is_inverted(entity) {
+            return false;
+        }
+        let mut own = self.order(entity).peekable();
+        let mut found = 0;
+        while own.next_if(|(column, _)| given.contains(column)).is_some() {
+            found += 1;
+        }
+        if found < given.len() {
+            return false;
+        }
+        if self.unique && own.peek().is_none() {
+            return true;
+        }
+        let mut turned = None;
+        order.iter().filter(|(column, _)| !given.contains(column)).all(|(column, descending)| {
+            // Behind a value that is unique there is nothing left to order.
+            own.next().map_or(self.unique, |(other, other_descending)| {
+                let turn = *descending != other_descending;
+                *column == other && *turned.get_or_insert(turn) == turn
+            })
+        })
     }
 
     /// Rows that it leaves out: deleted ones hold no unique value any more.

@@ -216,6 +216,14 @@ impl Entity {
             .with("allowed", allowed)
     }
 
+    /// Whether a page of the rows with these columns given, in this order, is read without reading others.
+    pub(crate) fn leads(&self, given: &[usize], order: &[(usize, bool)]) -> bool {
+        let primary = Index { columns: vec![(self.key, false)], unique: true };
+        given.contains(&self.key)
+            || primary.leads(self, given, order)
+            || self.indexes.iter().any(|index| index.leads(self, given, order))
+    }
+
     /// The columns of a top-level field.
     pub(crate) fn columns_of(&self, field: &Field) -> std::ops::Range<usize> {
         field.column..field.column + field.shape.width()
@@ -277,6 +285,29 @@ pub(crate) mod tests {
         let allowed = error.get("allowed").unwrap();
         assert!(allowed.contains("price.amount_minor") && !allowed.contains("description"), "{allowed}");
     }
+
+    #[test]
+    fn an_index_leads_to_a_page_where_it_holds_all_that_is_given_and_then_the_order() {
+        let plans = plans();
+        let order = plans.entity("artel.order.v1.Order", "entity").unwrap();
+        let leads = |given: &[&str], by: &[(&str, bool)]| {
+            let column = |path: &str| order.column(path).unwrap();
+            let given: Vec<usize> = given.iter().map(|path| column(path)).collect();
+            let by: Vec<_> = by.iter().map(|(path, descending)| (column(path), *descending)).collect();
+            order.leads(&given, &by)
+        };
+        let newest = [("create_time", true), ("id", true)];
+        let oldest = [("create_time", false), ("id", false)];
+        assert!(leads(&["user_id"], &newest) && leads(&["user_id"], &oldest) && leads(&[], &newest));
+        assert!(!leads(&["user_id"], &[("create_time", true), ("id", false)]));
+        // The status is not in the index that has the user and the time: many may be read before one fits.
+        assert!(!leads(&["user_id", "status"], &newest));
+        assert!(leads(&["status"], &[("status", true), ("id", false)]) && !leads(&["status"], &newest));
+        assert!(leads(&["number"], &newest) && leads(&["id", "status"], &newest));
+        assert!(leads(&[], &[("id", true)]) && leads(&[], &[("number", false)]));
+        assert!(leads(&[], &[("number", false), ("id", false)]) && !leads(&[], &[("total.currency", false)]));
+    }
+
     #[test]
     fn an_event_is_its_own_services_to_tell() {
         let plans = plans();

@@ -5,10 +5,10 @@ use artel_util::Error;
 
 use super::filter::{self, Text};
 use super::search;
-use crate::caller::Caller;
-use crate::database::{Database, Scope};
+use crate::database::Scope;
+use crate::measure::Name;
 use crate::plan::{Entity, Plans};
-use crate::sql::with_column;
+use crate::reads::Reads;
 use crate::value::{Kind, bigint, from_cell};
 
 /// Groups where the caller says nothing.
@@ -18,14 +18,13 @@ const MOST_GROUPS: i64 = 1_000;
 
 /// Groups and measures.
 pub(crate) async fn aggregate(
-    database: &Database,
+    reads: &Reads,
     plans: &Plans,
     scope: Scope,
-    caller: &Caller,
     request: &AggregateRequest,
 ) -> Result<AggregateResponse, Error> {
     let entity = plans.entity(&request.entity, "entity")?;
-    let mut text = Text::new(caller);
+    let mut text = Text::new(scope);
     let mut conditions = entity.visible("t");
     if let Some(condition) = &request.r#where {
         conditions.push(filter::condition(entity, condition, &mut text)?);
@@ -65,12 +64,12 @@ pub(crate) async fn aggregate(
         filter::all(&conditions),
         order.join(", "),
     ));
-    let results = database.read(scope, vec![statement]).await?;
-    let rows = results.iter().flatten().map(|row| {
+    let rows = reads.long(scope, statement.named(Name::new(&entity.table, "aggregate"))).await?;
+    let rows = rows.iter().map(|row| {
         let mut values = columns
             .iter()
             .enumerate()
-            .map(|(index, (_, kind))| with_column(row, index, |cell| from_cell(*kind, cell)));
+            .map(|(index, (_, kind))| row.column(index, |cell| from_cell(*kind, cell)));
         let keys = values.by_ref().take(groups).collect();
         AggregateRow { keys, measures: values.collect() }
     });

@@ -4,8 +4,9 @@ use artel_proto::persist::{Comparison, Filter, Operator, filter::Node};
 use artel_util::Error;
 use tonic::Code;
 
-use crate::caller::Caller;
+use crate::database::Scope;
 use crate::plan::{Column, Entity};
+use crate::reads::begun;
 use crate::sql::Statement;
 use crate::value::{Array, Cell, Kind, to_cell};
 
@@ -16,7 +17,7 @@ const MOST_COMPARISONS: usize = 100;
 /// How many values one comparison may hold.
 const MOST_VALUES: usize = 1_000;
 
-/// A statement in the making: its parameters, the workspace first.
+/// A statement in the making: its parameters, those that every read begins with first.
 #[derive(Debug, Clone)]
 pub(super) struct Text {
     parameters: Statement,
@@ -24,9 +25,8 @@ pub(super) struct Text {
 }
 
 impl Text {
-    pub(super) fn new(caller: &Caller) -> Self {
-        let parameters = Statement::fixed("").bind(Kind::Uuid, caller.workspace_cell());
-        Self { parameters, count: 1 }
+    pub(super) fn new(scope: Scope) -> Self {
+        Self { parameters: begun(Statement::fixed(""), scope), count: 2 }
     }
 
     /// Adds a parameter and gives its name.
@@ -50,6 +50,25 @@ impl Text {
 /// Conditions as a WHERE clause; empty where there are none.
 pub(super) fn all(conditions: &[String]) -> String {
     if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
+}
+
+/// The columns that a filter gives a value to, where that is all it does.
+pub(super) fn given(entity: &Entity, filter: Option<&Filter>) -> Option<Vec<usize>> {
+    let mut columns = Vec::new();
+    let mut rest: Vec<&Filter> = filter.into_iter().collect();
+    while let Some(filter) = rest.pop() {
+        match filter.node.as_ref()? {
+            Node::All(filters) => rest.extend(&filters.filters),
+            Node::Compare(comparison) if comparison.operator() == Operator::Equal => {
+                let is_given = comparison.values.iter().all(|value| value.kind.is_some());
+                columns.push(entity.column(&comparison.field).filter(|_| is_given)?);
+            }
+            _ => return None,
+        }
+    }
+    columns.sort_unstable();
+    columns.dedup();
+    Some(columns)
 }
 
 /// A filter as a condition. RESOURCE_EXHAUSTED or INVALID_ARGUMENT names what is too much or wrong.

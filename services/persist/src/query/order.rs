@@ -18,6 +18,8 @@ pub(super) struct Sorting {
 pub(super) struct Key {
     pub(super) expression: String,
     pub(super) kind: Kind,
+    /// The column that it is; nothing where it is the rank of a hit.
+    column: Option<usize>,
     descending: bool,
     nullable: bool,
 }
@@ -29,7 +31,13 @@ impl Sorting {
         if let (true, Some(words)) = (asked.is_empty(), words) {
             // A whole number, so that a page can begin at exactly this rank.
             let expression = format!("(ts_rank(t.search, {words}) * 1000000)::integer");
-            keys.push(Key { expression, kind: Kind::Integer, descending: true, nullable: false });
+            keys.push(Key {
+                expression,
+                kind: Kind::Integer,
+                column: None,
+                descending: true,
+                nullable: false,
+            });
         }
         let mut has_key = false;
         for (index, order) in asked.iter().enumerate() {
@@ -43,6 +51,7 @@ impl Sorting {
             keys.push(Key {
                 expression: column.of("t"),
                 kind: column.kind,
+                column: Some(at),
                 descending: order.descending,
                 nullable: column.nullable,
             });
@@ -51,7 +60,8 @@ impl Sorting {
             // The way of the key before it, as in the index that serves both.
             let descending = keys.last().is_some_and(|key| key.descending);
             let expression = entity.columns[entity.key].of("t");
-            keys.push(Key { expression, kind: Kind::Uuid, descending, nullable: false });
+            let column = Some(entity.key);
+            keys.push(Key { expression, kind: Kind::Uuid, column, descending, nullable: false });
         }
         Ok(Self { keys })
     }
@@ -63,17 +73,27 @@ impl Sorting {
         keys.collect::<Vec<_>>().join(", ")
     }
 
+    /// Whether an index leads to the rows with these columns given in this order.
+    pub(super) fn is_led(&self, entity: &Entity, given: &[usize]) -> bool {
+        let order = self.keys.iter().map(|key| Some((key.column?, key.descending)));
+        order.collect::<Option<Vec<_>>>().is_some_and(|order| entity.leads(given, &order))
+    }
+
+    /// Whether an index that has this order can begin at any of its rows.
+    pub(super) fn is_plain(&self) -> bool {
+        let same_way = self.keys.iter().all(|key| key.descending == self.keys[0].descending);
+        same_way && self.keys.iter().all(|key| !key.nullable)
+    }
+
     /// That a row comes after the one with these values. PostgreSQL takes NULL for greater than anything.
     pub(super) fn after(&self, cells: Vec<Cell>, text: &mut Text) -> String {
-        let same_way = self.keys.iter().all(|key| key.descending == self.keys[0].descending);
-        let plain = same_way && self.keys.iter().all(|key| !key.nullable);
         let values: Vec<Option<String>> = self
             .keys
             .iter()
             .zip(cells)
             .map(|(key, cell)| cell.map(|cell| text.bind(key.kind, Some(cell))))
             .collect();
-        if plain {
+        if self.is_plain() {
             // In this form an index can begin right there.
             let names = self.keys.iter().map(|key| key.expression.clone()).collect::<Vec<_>>().join(", ");
             let values = values.into_iter().flatten().collect::<Vec<_>>().join(", ");

@@ -6,6 +6,8 @@ mod row;
 mod scalar;
 mod wire;
 
+use tokio_postgres::types::Type;
+
 pub(crate) use array::{Array, array_items, array_literal};
 pub(crate) use row::message;
 pub(crate) use scalar::{from_cell, to_cell};
@@ -44,19 +46,39 @@ impl Kind {
         }
     }
 
+    /// The type as the driver knows it.
+    pub(crate) fn sql_type(self) -> Type {
+        match self {
+            Self::Uuid => Type::UUID,
+            Self::Text => Type::TEXT,
+            Self::Bigint => Type::INT8,
+            Self::Integer => Type::INT4,
+            Self::Boolean => Type::BOOL,
+            Self::Double => Type::FLOAT8,
+            Self::Timestamp => Type::TIMESTAMPTZ,
+            Self::Bytes => Type::BYTEA,
+            Self::Json => Type::JSONB,
+        }
+    }
+
+    /// The type of an array of it.
+    pub(crate) fn sql_array_type(self) -> Type {
+        match self {
+            Self::Uuid => Type::UUID_ARRAY,
+            Self::Text => Type::TEXT_ARRAY,
+            Self::Bigint => Type::INT8_ARRAY,
+            Self::Integer => Type::INT4_ARRAY,
+            Self::Boolean => Type::BOOL_ARRAY,
+            Self::Double => Type::FLOAT8_ARRAY,
+            Self::Timestamp => Type::TIMESTAMPTZ_ARRAY,
+            Self::Bytes => Type::BYTEA_ARRAY,
+            Self::Json => Type::JSONB_ARRAY,
+        }
+    }
+
     /// The type's number in PostgreSQL's catalogue.
     fn oid(self) -> u32 {
-        match self {
-            Self::Boolean => 16,
-            Self::Bytes => 17,
-            Self::Bigint => 20,
-            Self::Integer => 23,
-            Self::Text => 25,
-            Self::Double => 701,
-            Self::Timestamp => 1184,
-            Self::Uuid => 2950,
-            Self::Json => 3802,
-        }
+        self.sql_type().oid()
     }
 }
 

@@ -5,7 +5,7 @@ use prost_reflect::Kind as Proto;
 
 use super::{array_items, moment, part, read_i32, read_i64};
 use crate::plan::{Entity, Field, Shape};
-use crate::sql::{DriverRow, with_column};
+use crate::sql::Row;
 
 /// A stored value that its field cannot hold.
 #[derive(Debug, thiserror::Error)]
@@ -16,13 +16,13 @@ pub(crate) struct Unreadable {
 }
 
 /// The entity's bytes of a row whose columns begin at `first`, in the plan's order.
-pub(crate) fn message(entity: &Entity, row: &DriverRow, first: usize) -> Result<Vec<u8>, Unreadable> {
+pub(crate) fn message(entity: &Entity, row: &Row, first: usize) -> Result<Vec<u8>, Unreadable> {
     let mut out = Vec::with_capacity(256);
     for field in &entity.fields {
-        let written = with_column(row, first + field.column, |cell| {
+        let written = row.column(first + field.column, |cell| {
             let Some(cell) = cell else { return Some(()) };
             if let Shape::Money = field.shape {
-                with_column(row, first + field.column + 1, |currency| {
+                row.column(first + field.column + 1, |currency| {
                     money(field, cell, currency.unwrap_or_default(), &mut out)
                 })
             } else {

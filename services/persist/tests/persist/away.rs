@@ -11,7 +11,7 @@ use artel_handle::testing::direct;
 use artel_persist::testing::{TestDatabase, relaying};
 use artel_proto::catalog::Product;
 use artel_proto::order::OrderPlaced;
-use artel_proto::persist::{CommitRequest, GetRequest};
+use artel_proto::persist::{CommitRequest, GetRequest, QueryRequest};
 use artel_util::new_id;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -213,10 +213,15 @@ async fn a_call_does_not_wait_for_a_connection_for_long() {
         tokio::spawn(async move { client.commit(vec![take]).await })
     });
     let hanging: Vec<_> = hanging.collect();
-    let get = GetRequest { entity: "artel.catalog.v1.Product".into(), ids: vec![product.id.clone()] };
+    // Counting takes a connection of its own.
+    let count = QueryRequest {
+        entity: "artel.catalog.v1.Product".into(),
+        with_total: true,
+        ..QueryRequest::default()
+    };
     let busy = async {
         loop {
-            match answer(client.grpc.clone().get(get.clone()).await) {
+            match answer(client.grpc.clone().query(count.clone()).await) {
                 Ok(_) => tokio::task::yield_now().await,
                 Err(error) => return error,
             }

@@ -10,6 +10,7 @@ mod model;
 mod once;
 mod query;
 mod race;
+mod reads;
 mod relay;
 mod schema;
 mod support;

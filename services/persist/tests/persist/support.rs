@@ -9,7 +9,7 @@ use artel_proto::order::{Order, OrderItem, OrderPlaced, OrderStatus};
 use artel_proto::persist::persist_service_client::PersistServiceClient;
 use artel_proto::persist::{
     Adjust, Check, CommitRequest, CommitResponse, Delete, Delta, Event as Happened, Expectation, GetRequest,
-    Idempotency, Insert, Mutation, Update, Upsert, Value, mutation::Change, value::Kind,
+    Idempotency, Insert, Mutation, QueryRequest, Update, Upsert, Value, mutation::Change, value::Kind,
 };
 use artel_proto::types::Money;
 use artel_proto::{Entity, Event, FieldMask};
@@ -68,6 +68,14 @@ impl Client {
     pub async fn get_all<E: Entity>(&self, ids: &[String]) -> Vec<E> {
         let request = GetRequest { entity: E::NAME.into(), ids: ids.to_vec() };
         let items = answer(self.grpc.clone().get(request).await).unwrap().items;
+        items.into_iter().map(|item| E::decode(item).unwrap()).collect()
+    }
+}
+
+impl Client {
+    /// A page of a query.
+    pub async fn page<E: Entity>(&self, request: QueryRequest) -> Vec<E> {
+        let items = answer(self.grpc.clone().query(request).await).unwrap().items;
         items.into_iter().map(|item| E::decode(item).unwrap()).collect()
     }
 }
