@@ -7,28 +7,30 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use artel_discovery::{Consul, Instance};
-use artel_proto::annotations;
+use artel_proto::annotations::{self, Rule};
 use artel_trace::{Kind, Span, TRACEPARENT, Trace};
 use artel_util::Error;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use metrics::Label;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt as _};
 
 use crate::call::Call;
+use crate::limits::Limits;
+use crate::meter::Meter;
 use crate::pool::Pool;
 use crate::token::{CALL_HEADER, CallKey};
 
-/// How long a call may take when its caller set no deadline.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The reason of a refusal by who has too many calls in hand. Nothing was done for the call: another copy may be asked.
+pub const OVERLOADED: &str = "OVERLOADED";
+
 /// How long to wait at most for Consul's first answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
-/// How often a call is tried in all.
-const ATTEMPTS: usize = 3;
+/// For how long a copy that has too much to do is left alone where it does not say.
+const REFUSED_FOR: Duration = Duration::from_millis(100);
 
 /// Channels to every service of the mesh, as one service of it. Cheap to clone; connections are shared.
 #[derive(Clone)]
@@ -37,6 +39,7 @@ pub struct Channels {
     key: CallKey,
     /// None where the addresses were given and never change.
     consul: Option<Consul>,
+    limits: Arc<Limits>,
     pools: Arc<Mutex<HashMap<String, Arc<Pool>>>>,
 }
 
@@ -47,14 +50,28 @@ pub struct Channel {
     target: Arc<str>,
     service: Arc<str>,
     key: CallKey,
+    limits: Arc<Limits>,
     pool: Arc<Pool>,
+    meter: Arc<Meter>,
 }
 
 impl Channels {
     /// Channels over what Consul knows, for calls signed with the mesh's key.
     #[must_use]
     pub fn new(service: &str, consul: Consul, key: CallKey) -> Self {
-        Self { service: service.into(), key, consul: Some(consul), pools: Arc::default() }
+        Self {
+            service: service.into(),
+            key,
+            consul: Some(consul),
+            limits: Arc::default(),
+            pools: Arc::default(),
+        }
+    }
+
+    /// The same with other limits, for channels that are made from now on.
+    #[must_use]
+    pub fn with(self, limits: Limits) -> Self {
+        Self { limits: Arc::new(limits), ..self }
     }
 
     /// Channels to services at addresses that never change: for tests, and wherever there is no Consul.
@@ -64,13 +81,15 @@ impl Channels {
         key: CallKey,
         addresses: impl IntoIterator<Item = (&'a str, SocketAddr)>,
     ) -> Self {
+        let limits = Arc::<Limits>::default();
         let mut pools: HashMap<String, Vec<Instance>> = HashMap::new();
         for (name, address) in addresses {
             let instance = Instance { id: format!("{name}-{address}"), address, meta: BTreeMap::new() };
             pools.entry(name.to_owned()).or_default().push(instance);
         }
-        let pools = pools.into_iter().map(|(name, instances)| (name, Arc::new(still(instances)))).collect();
-        Self { service: service.into(), key, consul: None, pools: Arc::new(Mutex::new(pools)) }
+        let pools =
+            pools.into_iter().map(|(name, instances)| (name, Arc::new(still(instances, &limits)))).collect();
+        Self { service: service.into(), key, consul: None, limits, pools: Arc::new(Mutex::new(pools)) }
     }
 
     /// The same connections for calls that another service of this process makes.
@@ -84,13 +103,17 @@ impl Channels {
     pub fn to(&self, target: &str) -> Channel {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let pool = pools.entry(target.to_owned()).or_insert_with(|| {
-            let known = self.consul.as_ref().map(|consul| Pool::new(consul.watch(target)));
-            Arc::new(known.unwrap_or_else(|| still(Vec::new())))
+            let known =
+                self.consul.as_ref().map(|consul| Pool::new(consul.watch(target), Arc::clone(&self.limits)));
+            Arc::new(known.unwrap_or_else(|| still(Vec::new(), &self.limits)))
         });
+        let target: Arc<str> = target.into();
         Channel {
-            target: target.into(),
+            meter: Arc::new(Meter::new(Arc::clone(&self.service), Arc::clone(&target))),
+            target,
             service: Arc::clone(&self.service),
             key: self.key.clone(),
+            limits: Arc::clone(&self.limits),
             pool: Arc::clone(pool),
         }
     }
@@ -108,66 +131,62 @@ impl Service<Request<Body>> for Channel {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let channel = self.clone();
         Box::pin(async move {
-            let (target, service) = (Arc::clone(&channel.target), Arc::clone(&channel.service));
             let begin = Instant::now();
             let answer = channel.send(request).await;
-            measure(service, target, begin.elapsed(), &answer);
+            channel.meter.answered(code_of(&answer), begin.elapsed());
             answer
         })
     }
 }
 
 impl Channel {
-    async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
         let call = request.extensions_mut().remove::<Call>().ok_or_else(|| {
             Status::from(Error::internal("a request to another service was not made with Call::request"))
         })?;
-        let method = annotations::method_by_path(request.uri().path());
-        let streams = method
-            .as_ref()
-            .is_some_and(|(method, _)| method.is_client_streaming() || method.is_server_streaming());
-        let idempotent = method.and_then(|(_, options)| options).is_some_and(|options| options.idempotent);
-
-        let timeout = call.time_left(DEFAULT_TIMEOUT);
+        let rule = annotations::rule(request.uri().path());
+        let timeout = call.time_left(self.limits.timeout);
         if timeout.is_zero() {
-            return Err(late(&self.target));
+            return Err(self.late());
         }
         let step = call.trace.child();
         self.sign(&mut request, &call, &step)?;
         let mut span = Span::begin(&self.service, &step, Kind::Client, name(request.uri().path()));
         span.set("rpc.system", "grpc");
-        let answer = self.send_signed(request, timeout, streams, idempotent).await;
-        span.answered(code(&answer));
+        let answer = self.send_signed(request, timeout, rule).await;
+        span.answered(code_of(&answer));
         answer
     }
 
     async fn send_signed(
-        self,
+        &self,
         request: Request<Body>,
         timeout: Duration,
-        streams: bool,
-        idempotent: bool,
+        rule: Option<&Rule>,
     ) -> Result<Response<Body>, Status> {
         self.pool.known(timeout.min(FIRST_ANSWER)).await;
-        if streams {
+        if rule.is_some_and(|rule| rule.client_streams || rule.server_streams) {
             return self.send_once(request).await;
         }
+        let idempotent =
+            rule.and_then(|rule| rule.options.as_ref()).is_some_and(|options| options.idempotent);
+        let _waiting = self.pool.wait().ok_or_else(|| self.crowded())?;
         let deadline = Instant::now() + timeout;
         match tokio::time::timeout(timeout, self.send_unary(request, idempotent, deadline)).await {
             Ok(answer) => answer,
-            Err(_) => Err(late(&self.target)),
+            Err(_) => Err(self.late()),
         }
     }
 
     /// Adds who calls for whom, and the trace.
     fn sign(&self, request: &mut Request<Body>, call: &Call, step: &Trace) -> Result<(), Status> {
         let token =
-            self.key.sign(&self.service, call).map_err(|error| Status::from(Error::internal(error)))?;
+            self.key.header(&self.service, call).map_err(|error| Status::from(Error::internal(error)))?;
+        let trace =
+            HeaderValue::try_from(step.to_string()).map_err(|error| Status::from(Error::internal(error)))?;
         let headers = request.headers_mut();
-        for (name, value) in [(CALL_HEADER, token), (TRACEPARENT, step.to_string())] {
-            let value = HeaderValue::try_from(value).map_err(|error| Status::from(Error::internal(error)))?;
-            headers.insert(name, value);
-        }
+        headers.insert(CALL_HEADER, token);
+        headers.insert(TRACEPARENT, trace);
         Ok(())
     }
 
@@ -199,9 +218,12 @@ impl Channel {
         self.pool.budget.earn();
         let mut tried = Vec::new();
         let mut failure = None;
-        for attempt in 0..ATTEMPTS {
-            let Some(peer) = self.pool.choose(&tried).or_else(|| self.pool.choose(&[])) else {
-                return Err(failure.unwrap_or_else(|| self.nobody()));
+        for attempt in 1..=self.limits.attempts {
+            let (peer, only) = match (self.pool.choose(&tried), attempt) {
+                (Some(peer), _) => (peer, false),
+                (None, 1) => return Err(self.nobody()),
+                // It is the only one, or all were tried.
+                (None, _) => (self.pool.choose(&[]).ok_or_else(|| self.nobody())?, true),
             };
             tried.push(peer.address);
             let mut request = Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
@@ -209,29 +231,43 @@ impl Channel {
             request.headers_mut().insert("grpc-timeout", grpc_timeout(left));
             let flight = peer.begin();
             let (status, untouched) = match peer.channel.clone().oneshot(request).await {
-                Ok(response) => match Status::from_header_map(response.headers()) {
-                    Some(status) if status.code() == Code::Unavailable => {
+                Ok(response) => match code(&response) {
+                    Code::Unavailable => {
                         flight.fail();
-                        (status, false)
+                        (status(&response), false)
+                    }
+                    Code::ResourceExhausted => {
+                        let status = status(&response);
+                        let Some(pause) = overloaded(&status) else {
+                            flight.succeed();
+                            return Ok(response);
+                        };
+                        flight.refuse(pause);
+                        // Whoever has too much to do is not asked again at once.
+                        if only || self.pool.choose(&tried).is_none() {
+                            return Err(status);
+                        }
+                        (status, true)
                     }
                     _ => {
                         flight.succeed();
                         return Ok(response);
                     }
                 },
-                // tonic keeps the header's time, too. That the caller's time is over says nothing against the copy.
-                Err(error) if is::<tonic::TimeoutExpired>(&error) => return Err(late(&self.target)),
+                // tonic keeps the header's time, too.
+                Err(error) if is::<tonic::TimeoutExpired>(&error) => return Err(self.late()),
                 Err(error) => {
                     flight.fail();
                     let untouched = is::<tonic::ConnectError>(&error);
                     (self.unreachable(error), untouched)
                 }
             };
-            let again = (untouched || idempotent) && attempt + 1 < ATTEMPTS && self.pool.budget.spend();
+            let again =
+                (untouched || idempotent) && attempt < self.limits.attempts && self.pool.budget.spend();
             if !again {
                 return Err(status);
             }
-            metrics::counter!("artel_client_retries_total", "target" => self.target.to_string()).increment(1);
+            self.meter.tried_again();
             tracing::debug!(target = %self.target, peer = %peer.address, code = ?status.code(), "tried again elsewhere");
             failure = Some(status);
         }
@@ -247,6 +283,19 @@ impl Channel {
         .into()
     }
 
+    fn late(&self) -> Status {
+        let text = format!("The service `{}` took too long.", self.target);
+        Error::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", text).with("service", &self.target).into()
+    }
+
+    fn crowded(&self) -> Status {
+        let text = format!("Too many calls wait for the service `{}`. Try again in a moment.", self.target);
+        Error::new(Code::ResourceExhausted, OVERLOADED, text)
+            .with("service", &self.target)
+            .retry_after(REFUSED_FOR)
+            .into()
+    }
+
     fn unreachable(&self, error: tonic::transport::Error) -> Status {
         Error::unavailable(
             "UNREACHABLE",
@@ -258,20 +307,18 @@ impl Channel {
     }
 }
 
-/// Counts a call as its caller saw it, attempts and waiting included; a stream up to its first answer.
-fn measure(service: Arc<str>, target: Arc<str>, took: Duration, answer: &Result<Response<Body>, Status>) {
-    let code = code(answer);
-    let mut labels = vec![Label::new("service", service), Label::new("target", target)];
-    metrics::histogram!("artel_client_call_seconds", labels.clone()).record(took);
-    labels.push(Label::new("code", format!("{code:?}")));
-    metrics::counter!("artel_client_calls_total", labels).increment(1);
+/// Copies that never change.
+fn still(instances: Vec<Instance>, limits: &Arc<Limits>) -> Pool {
+    Pool::new(watch::channel(Some(instances.into())).1, Arc::clone(limits))
 }
 
-fn code(answer: &Result<Response<Body>, Status>) -> Code {
-    match answer {
-        Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
-        Err(status) => status.code(),
-    }
+/// A failure stands in the headers; what went well says so after the body.
+fn code(response: &Response<Body>) -> Code {
+    response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+fn code_of(answer: &Result<Response<Body>, Status>) -> Code {
+    answer.as_ref().map_or_else(Status::code, code)
 }
 
 /// A method as traces name it: `artel.order.v1.OrderService/GetOrder`.
@@ -279,15 +326,14 @@ fn name(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
-/// Copies that never change.
-fn still(instances: Vec<Instance>) -> Pool {
-    Pool::new(watch::channel(Some(instances.into())).1)
+fn status(response: &Response<Body>) -> Status {
+    Status::from_header_map(response.headers()).unwrap_or_else(|| Status::unknown("no status"))
 }
 
-fn late(target: &str) -> Status {
-    Error::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", format!("The service `{target}` took too long."))
-        .with("service", target)
-        .into()
+/// Where a copy has too much to do: how long it wants to be left alone.
+fn overloaded(status: &Status) -> Option<Duration> {
+    let error = Error::from(status.clone());
+    (error.reason() == OVERLOADED).then(|| error.wait().unwrap_or(REFUSED_FOR))
 }
 
 /// True where this stands behind the error. A `ConnectError` means that the request cannot have reached anybody.
@@ -304,6 +350,9 @@ fn is<E: std::error::Error + 'static>(error: &tonic::transport::Error) -> bool {
 
 /// The header's value: at most eight digits and a unit.
 fn grpc_timeout(left: Duration) -> HeaderValue {
-    let millis = left.as_millis().clamp(1, 99_999_999);
-    HeaderValue::try_from(format!("{millis}m")).unwrap_or_else(|_| HeaderValue::from_static("15S"))
+    let (amount, unit) = match left.as_micros() {
+        micros @ ..=99_999_999 => (micros.max(1), 'u'),
+        _ => (left.as_millis().min(99_999_999), 'm'),
+    };
+    HeaderValue::try_from(format!("{amount}{unit}")).unwrap_or_else(|_| HeaderValue::from_static("15S"))
 }

@@ -4,10 +4,15 @@
 mod budget;
 mod call;
 mod channel;
+mod limits;
+mod meter;
+mod peer;
 mod pool;
+mod remembered;
 mod token;
 
 pub use artel_trace::Trace;
 pub use call::{Call, User};
-pub use channel::{Channel, Channels};
+pub use channel::{Channel, Channels, OVERLOADED};
+pub use limits::Limits;
 pub use token::{CALL_HEADER, CallKey, TokenError};

@@ -1,28 +1,15 @@
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
 use artel_client::Call;
-use artel_proto::annotations;
+use artel_proto::annotations::{self, Rule};
 use artel_proto::options::{Access as Who, MethodOptions};
 use artel_util::Error;
 use tonic::Code;
 
 /// What every service answers about itself, to anybody who can reach its port.
-const OPEN: [&str; 3] = [
+pub(crate) const OPEN: [&str; 3] = [
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
 ];
-
-static RULES: LazyLock<HashMap<String, MethodOptions>> = LazyLock::new(|| {
-    let methods = annotations::pool().services().flat_map(|service| service.methods().collect::<Vec<_>>());
-    methods
-        .map(|method| {
-            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-            (path, annotations::method(&method).unwrap_or_default())
-        })
-        .collect()
-});
 
 /// Who may call a method: what its annotation says, and nothing where it says nothing.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +19,12 @@ impl Access {
     /// The access of a request path, `/artel.order.v1.OrderService/GetOrder`.
     #[must_use]
     pub fn to(path: &str) -> Self {
-        Self(RULES.get(path))
+        Self::of(annotations::rule(path))
+    }
+
+    /// The access of a method that is known already.
+    pub(crate) fn of(rule: Option<&'static Rule>) -> Self {
+        Self(rule.and_then(|rule| rule.options.as_ref()))
     }
 
     /// True for health and reflection, which carry nobody's data.
@@ -92,7 +84,8 @@ mod tests {
         };
         let (user, editor, service) = (with(&[]), with(&["catalog_editor"]), Call::by_service("order", "w"));
         let mut walked = 0;
-        for (path, options) in RULES.iter() {
+        for (path, rule) in annotations::rules() {
+            let options = rule.options.clone().unwrap_or_default();
             let passes = |call: &Call| Access::to(path).check(call).is_ok();
             let seen = [passes(&nobody), passes(&user), passes(&editor), passes(&service)];
             let expected = match options.access() {

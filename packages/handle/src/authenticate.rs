@@ -2,14 +2,9 @@
 
 use artel_client::{CALL_HEADER, Call, CallKey, Trace};
 use artel_util::Error;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
 use http::HeaderMap;
-use tonic::Status;
 
-use crate::access::Access;
-use crate::deadline;
+use crate::host::Host;
 use crate::keys::Keys;
 
 /// What it takes to know who calls.
@@ -20,32 +15,21 @@ pub(crate) struct Gate {
     pub(crate) default_workspace: String,
 }
 
-/// Finds out who calls, checks that they may, and leaves the [`Call`] in the request.
-pub(crate) async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if Access::is_open(path) {
-        return next.run(request).await;
-    }
-    let admitted = match gate.identify(request.headers()).await {
-        Ok(call) => Access::to(path).check(&call).map(|()| call),
-        Err(error) => Err(error),
-    };
-    match admitted {
-        Ok(call) => {
-            request.extensions_mut().insert(call);
-            next.run(request).await
-        }
-        Err(error) => {
-            let status = Status::from(error);
-            metrics::counter!("artel_requests_refused_total", "code" => format!("{:?}", status.code()))
-                .increment(1);
-            status.into_http()
-        }
-    }
-}
-
 impl Gate {
-    async fn identify(&self, headers: &HeaderMap) -> Result<Call, Error> {
+    /// The gate of a service.
+    pub(crate) fn of(host: &Host) -> Self {
+        Self {
+            call_key: host.call_key().clone(),
+            keys: host.keys().clone(),
+            default_workspace: host.mesh().default_workspace.clone(),
+        }
+    }
+
+    /// Finds out who calls. The call's deadline is the stack's to set.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED where what the caller shows is not good; UNAVAILABLE where it cannot be checked.
+    pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Call, Error> {
         let mut call = match (text(headers, CALL_HEADER)?, text(headers, "authorization")?) {
             (Some(token), _) => self.call_key.verify(token).map_err(|error| {
                 Error::unauthenticated("BAD_CALL", "The service call is not valid.").caused_by(error)
@@ -62,7 +46,6 @@ impl Gate {
             }
             (None, None) => Call::by_service("", &self.default_workspace),
         };
-        call.deadline = deadline::of(headers);
         if let Some(trace) = text(headers, "traceparent")?.and_then(Trace::parse) {
             // What arrives names the caller's step; the answer is one within it.
             call.trace = trace.child();

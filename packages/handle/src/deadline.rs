@@ -1,44 +1,46 @@
 //! When the caller stops waiting, and giving up by then.
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
-use artel_client::Call;
 use artel_util::Error;
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
 use http::HeaderMap;
-use tonic::{Code, Status};
+use tonic::Code;
 
 /// Envoy's own timeout of the route, in milliseconds; there for callers that set none.
 const ENVOY_TIMEOUT: &str = "x-envoy-expected-rq-timeout-ms";
+/// The part of the caller's time that is left for the answer's way back. Whoever is asked further gets less again, so
+/// that the one at the end of a chain gives up first and each hears from the next why. At least as much as keeps us
+/// ahead of tonic's own timer, which says CANCELLED.
+const WAY_BACK: u32 = 50;
+const LEAST_WAY_BACK: Duration = Duration::from_millis(2);
+const LONGEST_WAY_BACK: Duration = Duration::from_millis(10);
 
-/// The moment until which the caller waits: `grpc-timeout`, else Envoy's.
-pub(crate) fn of(headers: &HeaderMap) -> Option<Instant> {
+/// The moment by which a request that has just arrived is answered: before the end of `grpc-timeout`, else of Envoy's.
+pub(crate) fn of(headers: &HeaderMap, arrived: Instant) -> Option<Instant> {
     let header = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let left = header("grpc-timeout").and_then(grpc_timeout).or_else(|| {
         let millis = header(ENVOY_TIMEOUT)?.parse().ok()?;
         (millis > 0).then(|| Duration::from_millis(millis))
     })?;
-    Instant::now().checked_add(left)
+    let way_back = (left / WAY_BACK).clamp(LEAST_WAY_BACK, LONGEST_WAY_BACK);
+    arrived.checked_add(left.saturating_sub(way_back))
 }
 
 /// Drops the work when the caller has stopped waiting.
-pub(crate) async fn give_up_in_time(request: Request, next: Next) -> Response {
-    let Some(deadline) = request.extensions().get::<Call>().and_then(|call| call.deadline) else {
-        return next.run(request).await;
-    };
-    match tokio::time::timeout_at(deadline.into(), next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let error = Error::new(
-                Code::DeadlineExceeded,
-                "DEADLINE_EXCEEDED",
-                "This took longer than the caller waits.",
-            );
-            Status::from(error).into_http()
-        }
+///
+/// # Errors
+/// DEADLINE_EXCEEDED.
+pub(crate) async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Result<T, Error> {
+    match deadline {
+        None => Ok(work.await),
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| over()),
     }
+}
+
+/// The caller's time is over.
+pub(crate) fn over() -> Error {
+    Error::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", "This took longer than the caller waits.")
 }
 
 /// Up to eight digits and a unit: H, M, S, m, u, n.
@@ -70,5 +72,18 @@ mod tests {
         for bad in ["", "m", "300", "123456789m", "-1S", "1é"] {
             assert_eq!(grpc_timeout(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn time_is_left_for_the_way_back() {
+        let arrived = Instant::now();
+        let left = |header: &'static str| {
+            let headers = HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), header.parse().unwrap())]);
+            of(&headers, arrived).unwrap() - arrived
+        };
+        assert_eq!(left("300m"), Duration::from_millis(294));
+        assert_eq!(left("60S"), Duration::from_millis(59_990));
+        assert_eq!(left("10m"), Duration::from_millis(8));
+        assert_eq!(left("1m"), Duration::ZERO);
     }
 }

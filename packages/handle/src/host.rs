@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use artel_client::{Call, CallKey, Channel, Channels};
+use anyhow::{Context as _, ensure};
+use artel_client::{Call, CallKey, Channel, Channels, Limits};
 use artel_config::{Config, Secret, Section, Shape};
 use artel_discovery::Consul;
 use artel_queue::Broker;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Bounds;
 use crate::keys::Keys;
 use crate::logs;
 use crate::settings::{Live, Settings, Versions};
@@ -39,6 +40,20 @@ pub struct Mesh {
     pub check_interval_ms: u64,
     pub max_message_bytes: usize,
     pub max_concurrent_calls: usize,
+    pub max_open_streams: usize,
+    pub max_connection_streams: u32,
+    pub shed_latency_ms: u64,
+    pub shed_factor: f64,
+    pub shed_least_calls: usize,
+    pub edge_share_percent: u8,
+    pub call_timeout_ms: u64,
+    pub call_most_waiting: usize,
+    pub call_attempts: usize,
+    pub call_retry_percent: u32,
+    pub call_retry_reserve: u32,
+    pub leave_alone_after_failures: u32,
+    pub leave_alone_first_ms: u64,
+    pub leave_alone_longest_ms: u64,
     pub listen_concurrency: u16,
     pub log_format: String,
     pub log: String,
@@ -59,12 +74,69 @@ impl Section for Mesh {
     fn check(&self) -> anyhow::Result<()> {
         logs::filter(&self.log)
             .context("mesh.log must be a level or directives such as info,artel_persist=debug")?;
-        anyhow::ensure!(
+        ensure!(
             (0.0..=100.0).contains(&self.trace_percent),
             "mesh.trace_percent must be between 0 and 100, is {}",
             self.trace_percent
         );
+        let counts = [
+            ("max_concurrent_calls", self.max_concurrent_calls),
+            ("max_open_streams", self.max_open_streams),
+            ("max_connection_streams", self.max_connection_streams as usize),
+            ("shed_least_calls", self.shed_least_calls),
+            ("call_most_waiting", self.call_most_waiting),
+            ("call_attempts", self.call_attempts),
+            ("leave_alone_after_failures", self.leave_alone_after_failures as usize),
+        ];
+        for (key, count) in counts {
+            ensure!(count > 0, "mesh.{key} must be at least 1");
+        }
+        ensure!(
+            self.shed_least_calls <= self.max_concurrent_calls,
+            "mesh.shed_least_calls must be at most max_concurrent_calls, {}, is {}",
+            self.max_concurrent_calls,
+            self.shed_least_calls
+        );
+        ensure!(self.shed_latency_ms > 0, "mesh.shed_latency_ms must be at least 1");
+        ensure!(
+            (1.0..=100.0).contains(&self.shed_factor),
+            "mesh.shed_factor must be 1 to 100, is {}",
+            self.shed_factor
+        );
+        ensure!(
+            (1..=100).contains(&self.edge_share_percent),
+            "mesh.edge_share_percent must be 1 to 100, is {}",
+            self.edge_share_percent
+        );
         Ok(())
+    }
+}
+
+impl Mesh {
+    /// How much a service takes on.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            most: self.max_concurrent_calls,
+            streams: self.max_open_streams,
+            least: self.shed_least_calls,
+            latency: Duration::from_millis(self.shed_latency_ms),
+            factor: self.shed_factor,
+            edge: f64::from(self.edge_share_percent) / 100.0,
+        }
+    }
+
+    /// How much its channels try and hold.
+    fn limits(&self) -> Limits {
+        Limits {
+            timeout: Duration::from_millis(self.call_timeout_ms),
+            waiting: self.call_most_waiting,
+            attempts: self.call_attempts,
+            retry_percent: self.call_retry_percent,
+            retry_reserve: self.call_retry_reserve,
+            failures: self.leave_alone_after_failures,
+            first_break: Duration::from_millis(self.leave_alone_first_ms),
+            longest_break: Duration::from_millis(self.leave_alone_longest_ms),
+        }
     }
 }
 
@@ -115,7 +187,7 @@ impl Host {
         let mesh = mesh_now.get();
         let call_key = CallKey::new(mesh.mesh_key.reveal())?;
         let consul = Consul::new(&mesh.consul)?;
-        let channels = Channels::new("mesh", consul.clone(), call_key.clone());
+        let channels = Channels::new("mesh", consul.clone(), call_key.clone()).with(mesh.limits());
         let keys = Keys::new(channels.to("identity"), "mesh");
         let process = Process { settings, mesh, mesh_now, consul, call_key, keys, draining };
         Ok(Self { name: "mesh", process: Arc::new(process), channels })
@@ -235,5 +307,16 @@ impl Host {
 
     pub(crate) fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.process.mesh.drain_timeout_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_limited_as_the_configuration_says() {
+        let mesh: Mesh = Config::default().section("mesh", MESH_DEFAULTS).unwrap();
+        assert_eq!(mesh.limits(), Limits::default());
     }
 }

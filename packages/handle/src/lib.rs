@@ -3,6 +3,9 @@
 //! A service says what it is with [`Service`], given a [`Host`]; [`serve`] runs one or all of them in a process.
 
 mod access;
+mod admission;
+#[cfg(test)]
+mod admission_tests;
 mod authenticate;
 mod deadline;
 mod exemplars;
@@ -13,6 +16,7 @@ mod keys;
 mod listen;
 mod logs;
 mod measure;
+mod methods;
 mod process;
 mod registration;
 mod serve;

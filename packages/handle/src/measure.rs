@@ -1,19 +1,24 @@
 //! Rate, errors and duration of every method, and one log line for what went wrong.
 
+use std::future::Future;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use artel_client::Call;
-use artel_trace::{Kind, Span};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use artel_trace::{Kind, Span, Trace};
+use http::Response;
+use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tonic::{Code, Status};
+use tonic::Code;
+use tonic::body::Body;
 use tracing::Instrument as _;
 
-use crate::access::Access;
+use crate::admission::Class;
 use crate::exemplars;
+use crate::methods::Method;
+
+/// How many codes gRPC has.
+const CODES: usize = 17;
 
 /// The upper bounds of every histogram of seconds.
 pub(crate) const BUCKETS: [f64; 12] =
@@ -51,81 +56,121 @@ pub(crate) fn prometheus() -> anyhow::Result<&'static PrometheusHandle> {
     Ok(PROMETHEUS.get_or_init(|| handle))
 }
 
+/// What is counted of a method. Its handles are looked up once: doing it for each call costs more than the counting.
+pub(crate) struct Meter {
+    service: &'static str,
+    method: &'static str,
+    handles: OnceLock<Handles>,
+}
+
+struct Handles {
+    seconds: Histogram,
+    in_flight: Gauge,
+    codes: [OnceLock<Counter>; CODES],
+}
+
+impl Meter {
+    pub(crate) fn new(service: &'static str, method: &'static str) -> Self {
+        Self { service, method, handles: OnceLock::new() }
+    }
+
+    fn handles(&self) -> &Handles {
+        self.handles.get_or_init(|| Handles {
+            seconds: metrics::histogram!("artel_request_seconds", "service" => self.service, "method" => self.method),
+            in_flight: metrics::gauge!("artel_requests_in_flight", "service" => self.service),
+            codes: Default::default(),
+        })
+    }
+
+    fn answered(&self, code: Code, took: Duration, trace: Option<&Trace>) {
+        let (handles, took) = (self.handles(), took.as_secs_f64());
+        handles.seconds.record(took);
+        if let Some(trace) = trace {
+            exemplars::note(self.service, self.method, took, trace);
+        }
+        let counter = handles.codes[code as usize].get_or_init(|| {
+            let (service, method, code) = (self.service, self.method, format!("{code:?}"));
+            metrics::counter!("artel_requests_total", "service" => service, "method" => method, "code" => code)
+        });
+        counter.increment(1);
+    }
+}
+
 /// Opens the request's span and counts it when it is answered.
-pub(crate) async fn measure(State(service): State<&'static str>, request: Request, next: Next) -> Response {
+pub(crate) async fn measured(
+    service: &'static str,
+    method: &Method,
+    call: Option<&Call>,
+    work: impl Future<Output = Response<Body>>,
+) -> Response<Body> {
     let begin = Instant::now();
-    let method = label(request.uri().path()).to_owned();
-    let call = request.extensions().get::<Call>();
-    let traced = call.map(|call| call.trace);
-    let trace = call.map(|call| call.trace.id()).unwrap_or_default();
     let span = tracing::info_span!(
         "request",
         service,
-        method,
-        trace,
+        method = method.name,
+        trace = call.map(|call| call.trace.id()).unwrap_or_default(),
         caller = call.map_or("", |call| call.service.as_str())
     );
     let step = call.map(|call| {
-        let mut step = Span::begin(service, &call.trace, Kind::Server, &method);
+        let mut step = Span::begin(service, &call.trace, Kind::Server, method.name);
         step.set("rpc.system", "grpc");
         if !call.service.is_empty() {
             step.set("artel.caller", call.service.clone());
         }
         step
     });
-    let in_flight = InFlight::begin(service);
-    let response = next.run(request).instrument(span.clone()).await;
+    let in_flight = InFlight::begin(&method.meter);
+    let response = work.instrument(span.clone()).await;
     drop(in_flight);
-    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    let code = code(&response);
     if let Some(step) = step {
         step.answered(code);
     }
-    let labels = [("service", service.to_owned()), ("method", method), ("code", format!("{code:?}"))];
-    metrics::counter!("artel_requests_total", &labels).increment(1);
-    let took = begin.elapsed().as_secs_f64();
-    metrics::histogram!("artel_request_seconds", &labels[..2]).record(took);
-    if let Some(trace) = &traced {
-        exemplars::note(service, &labels[1].1, took, trace);
-    }
-    span.in_scope(|| tracing::debug!(?code, micros = begin.elapsed().as_micros(), "answered"));
+    let took = begin.elapsed();
+    method.meter.answered(code, took, call.map(|call| &call.trace));
+    span.in_scope(|| tracing::debug!(?code, micros = took.as_micros(), "answered"));
     response
 }
 
-/// A method's name in metrics. What is open to everybody is named without the method, which may be any word.
-fn label(path: &str) -> &str {
-    let method = path.trim_start_matches('/');
-    match method.split_once('/') {
-        Some((service, _)) if Access::is_open(path) => service,
-        _ => method,
-    }
+/// Counts a request that was answered before it came to its handler.
+pub(crate) fn refused(code: Code) {
+    metrics::counter!("artel_requests_refused_total", "code" => format!("{code:?}")).increment(1);
+}
+
+/// Counts a request that was refused because there are too many.
+pub(crate) fn shed(service: &'static str, method: &Method, class: Class) {
+    let (name, class) = (method.name, class.name());
+    metrics::counter!("artel_requests_shed_total", "service" => service, "method" => name, "class" => class)
+        .increment(1);
+    metrics::gauge!("artel_requests_limit", "service" => service, "method" => name)
+        .set(method.lane.limit() as f64);
+}
+
+/// A failure stands in the headers; what went well says so after the body.
+fn code(response: &Response<Body>) -> Code {
+    response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
 /// Counts up while it lives, also where the caller goes away: a request in hand.
-struct InFlight(metrics::Gauge);
+struct InFlight<'a>(&'a Gauge);
 
-impl InFlight {
-    fn begin(service: &'static str) -> Self {
-        let gauge = metrics::gauge!("artel_requests_in_flight", "service" => service);
-        gauge.increment(1);
+impl<'a> InFlight<'a> {
+    fn begin(meter: &'a Meter) -> Self {
+        let gauge = &meter.handles().in_flight;
+        gauge.increment(1.0);
         Self(gauge)
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.decrement(1);
+        self.0.decrement(1.0);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_anybody_may_ask_makes_no_new_labels() {
-        assert_eq!(label("/grpc.health.v1.Health/Anything"), "grpc.health.v1.Health");
-        assert_eq!(label("/artel.order.v1.OrderService/GetOrder"), "artel.order.v1.OrderService/GetOrder");
-    }
 
     #[test]
     fn services_that_start_at_once_share_one_recorder() {

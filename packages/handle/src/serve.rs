@@ -10,14 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::Instrument as _;
 
 use crate::authenticate::Gate;
 use crate::host::Host;
 use crate::service::Service;
-use crate::stack::stack;
+use crate::stack::Stack;
 use crate::{health, job, logs, measure, registration, traces};
 
 /// How a service is made once its surroundings are known.
@@ -121,14 +120,10 @@ pub(crate) async fn run(service: Service, host: Host) -> anyhow::Result<()> {
         work.spawn(task(draining.clone()).instrument(tracing::info_span!("task", service = name)));
     }
 
-    let gate = Gate {
-        call_key: host.call_key().clone(),
-        keys: host.keys().clone(),
-        default_workspace: host.mesh().default_workspace.clone(),
-    };
     let grpc = service.grpc.add_service(health_service);
     let grpc = grpc.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
-    let router = stack(name, grpc, service.http, gate)?;
+    let (gate, bounds) = (Gate::of(&host), host.mesh().bounds());
+    let stack = Stack::new(name, grpc, &service.answers, service.http, gate, bounds)?;
     let (close, closed) = tokio::sync::oneshot::channel::<()>();
     let mut server = tokio::spawn(
         Server::builder()
@@ -136,11 +131,11 @@ pub(crate) async fn run(service: Service, host: Host) -> anyhow::Result<()> {
             .tcp_nodelay(true)
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .max_connection_age_grace(host.drain_timeout())
-            .concurrency_limit_per_connection(host.mesh().max_concurrent_calls)
+            // What comes above it waits at the caller, unseen; more than the service takes on is refused aloud.
+            .max_concurrent_streams(Some(host.mesh().max_connection_streams))
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20)
-            .add_routes(Routes::from(router))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+            .serve_with_incoming_shutdown(stack, TcpListenerStream::new(listener), async {
                 let _ = closed.await;
             }),
     );

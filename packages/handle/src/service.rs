@@ -26,6 +26,8 @@ pub(crate) type Task = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, (
 pub struct Service {
     pub(crate) name: &'static str,
     pub(crate) grpc: Routes,
+    /// The full names of the gRPC services among them.
+    pub(crate) answers: Vec<&'static str>,
     pub(crate) http: Router,
     pub(crate) listeners: Listeners,
     pub(crate) jobs: Vec<(Duration, Job)>,
@@ -40,6 +42,7 @@ impl Service {
         Self {
             name,
             grpc: Routes::default(),
+            answers: Vec::new(),
             http: Router::new(),
             listeners: Listeners { service: name, ..Listeners::default() },
             jobs: Vec::new(),
@@ -62,6 +65,7 @@ impl Service {
         S::Future: Send + 'static,
     {
         self.grpc = self.grpc.add_service(server);
+        self.answers.push(S::NAME);
         self
     }
 

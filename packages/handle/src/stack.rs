@@ -1,38 +1,177 @@
 //! The server stack, written once: what a request passes before a handler sees it.
 
-use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::get;
-use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use tonic::service::Routes;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use crate::authenticate::{Gate, authenticate};
-use crate::deadline::give_up_in_time;
+use artel_client::CALL_HEADER;
+use artel_util::Error;
+use axum::Router;
+use axum::routing::get;
+use futures::future::BoxFuture;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt as _;
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower_service::Service;
+
+use crate::access::Access;
+use crate::admission::{Admission, Bounds, Class, Permit};
+use crate::authenticate::Gate;
+use crate::deadline::{self, within};
 use crate::exemplars::{OPEN_METRICS, open_metrics};
-use crate::measure::{measure, prometheus};
+use crate::measure::{self, measured, prometheus};
+use crate::methods::{Method, Methods};
 use crate::process;
 
-/// A service's gRPC methods behind the stack, its plain HTTP pages and its metrics beside it. The layer named last is
-/// the first a request meets.
-pub(crate) fn stack(service: &'static str, grpc: Routes, http: Router, gate: Gate) -> anyhow::Result<Router> {
-    let metrics = prometheus()?;
-    let guarded = grpc
-        .into_axum_router()
-        // Innermost, so that what is dropped is the handler's work alone.
-        .layer(from_fn(give_up_in_time))
-        // Knows who calls, so that the span can say it; counts what the deadline cut off, too.
-        .layer(from_fn_with_state(service, measure))
-        // Outermost: nothing is done for somebody who may not ask for it.
-        .layer(from_fn_with_state(gate, authenticate));
-    let page = move |headers: HeaderMap| async move {
-        let page = metrics.render() + &process::page();
-        let accepts = headers.get(ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
-        if accepts.contains("application/openmetrics-text") {
-            ([(CONTENT_TYPE, OPEN_METRICS)], open_metrics(&page))
-        } else {
-            ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page)
+/// A service's gRPC methods behind the stack, its plain HTTP pages and its metrics beside it.
+#[derive(Clone)]
+pub(crate) struct Stack {
+    guard: Arc<Guard>,
+    routes: Routes,
+}
+
+impl Stack {
+    /// Guards the methods of the gRPC services named, which are all those among the routes.
+    pub(crate) fn new(
+        service: &'static str,
+        grpc: Routes,
+        answers: &[&'static str],
+        http: Router,
+        gate: Gate,
+        bounds: Bounds,
+    ) -> anyhow::Result<Self> {
+        let metrics = prometheus()?;
+        let page = move |headers: HeaderMap| async move {
+            let page = metrics.render() + &process::page();
+            let accepts = headers.get(ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
+            if accepts.contains("application/openmetrics-text") {
+                ([(CONTENT_TYPE, OPEN_METRICS)], open_metrics(&page))
+            } else {
+                ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page)
+            }
+        };
+        let pages = http.route("/metrics", get(page));
+        let routes = Routes::from(grpc.into_axum_router().merge(pages)).prepare();
+        let methods = Methods::of(service, answers, &bounds);
+        let guard = Guard { service, methods, gate, admission: Admission::new(bounds) };
+        Ok(Self { guard: Arc::new(guard), routes })
+    }
+}
+
+impl Service<Request<Body>> for Stack {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (guard, mut routes) = (Arc::clone(&self.guard), self.routes.clone());
+        Box::pin(async move {
+            let Some(method) = guard.methods.find(request.uri().path()) else {
+                return routes.call(request).await;
+            };
+            Ok(guard.pass(method, request, routes).await.unwrap_or_else(|error| {
+                let status = Status::from(error);
+                measure::refused(status.code());
+                status.into_http()
+            }))
+        })
+    }
+}
+
+/// What stands before the routes.
+struct Guard {
+    service: &'static str,
+    methods: Methods,
+    gate: Gate,
+    admission: Arc<Admission>,
+}
+
+impl Guard {
+    /// The way of a request to its handler and back.
+    async fn pass(
+        &self,
+        method: &Method,
+        mut request: Request<Body>,
+        mut routes: Routes,
+    ) -> Result<Response<Body>, Error> {
+        let arrived = Instant::now();
+        // Nothing is done for somebody who has stopped waiting.
+        let deadline = deadline::of(request.headers(), arrived.into_std());
+        if deadline.is_some_and(|deadline| deadline <= arrived.into_std()) {
+            return Err(deadline::over());
         }
-    };
-    Ok(guarded.merge(http).route("/metrics", get(page)))
+        if method.open {
+            let work = async { answer(within(deadline, routes.call(request)).await) };
+            return Ok(measured(self.service, method, None, work).await);
+        }
+        // Before whoever comes from outside is asked for a token: refusing must cost less than serving. Who signed a
+        // call is known at once, and matters.
+        let outside = !request.headers().contains_key(CALL_HEADER);
+        let early = outside.then(|| self.enter(method, Class::Edge, arrived)).transpose()?;
+        let mut call = self.gate.identify(request.headers()).await?;
+        // Nothing is done for somebody who may not ask for it.
+        Access::of(method.rule).check(&call)?;
+        let class = Class::of(&call);
+        let permit = match early {
+            Some(permit) => permit,
+            None => self.enter(method, class, arrived)?,
+        };
+        let stream = method.streams().then(|| self.open(method, class)).transpose()?;
+        call.deadline = deadline;
+        request.extensions_mut().insert(call.clone());
+        let work = async {
+            // What is dropped at the deadline is the handler's work alone.
+            let ended = within(deadline, routes.call(request)).await;
+            if let (Some(permit), Ok(_)) = (permit, &ended) {
+                permit.answered();
+            }
+            answer(ended)
+        };
+        let response = measured(self.service, method, Some(&call), work).await;
+        Ok(match stream {
+            // Open for as long as its answer is.
+            Some(stream) => response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _open = &stream;
+                    frame
+                }))
+            }),
+            None => response,
+        })
+    }
+
+    /// Lets a call in or refuses it for now.
+    fn enter<'a>(
+        &'a self,
+        method: &'a Method,
+        class: Class,
+        arrived: Instant,
+    ) -> Result<Option<Permit<'a>>, Error> {
+        if method.takes_a_stream() {
+            return Ok(None);
+        }
+        let entered = self.admission.enter(&method.lane, class, arrived);
+        let shed = |_: &Error| measure::shed(self.service, method, class);
+        Ok(Some(entered.inspect_err(shed)?))
+    }
+
+    fn open(&self, method: &Method, class: Class) -> Result<crate::admission::Stream, Error> {
+        self.admission.open(class).inspect_err(|_| measure::shed(self.service, method, class))
+    }
+}
+
+fn answer(ended: Result<Result<Response<Body>, Infallible>, Error>) -> Response<Body> {
+    match ended {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(error) => Status::from(error).into_http(),
+    }
 }

@@ -12,20 +12,25 @@ use artel_proto::order::{
 };
 use artel_proto::{Message, order};
 use axum::Router;
-use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Request as HttpRequest;
+use http_body_util::{BodyExt as _, Full};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 use tower::ServiceExt as _;
 
+use crate::admission::Bounds;
 use crate::authenticate::Gate;
 use crate::keys::{Claims, Keys};
-use crate::stack::stack;
+use crate::stack::Stack;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const ID: &str = "0195d3a8-6f3c-7e1a-9b58-0c6f5a1d2e3f";
@@ -72,14 +77,29 @@ impl OrderService for Mirror {
 }
 
 /// A signing key and the stack that knows its public half.
-struct Bench {
-    router: Router,
+pub(crate) struct Bench {
+    stack: Stack,
     key: EncodingKey,
-    calls: CallKey,
+    pub(crate) calls: CallKey,
 }
+
+/// What is more than any test here takes up.
+pub(crate) const PLENTY: Bounds = Bounds {
+    most: 100_000,
+    streams: 1_000,
+    least: 100_000,
+    latency: Duration::from_secs(3600),
+    factor: 3.0,
+    edge: 1.0,
+};
 
 impl Bench {
     async fn new() -> Self {
+        Self::over(Mirror, PLENTY).await
+    }
+
+    /// A stack with these bounds in front of a service.
+    pub(crate) async fn over(service: impl OrderService, bounds: Bounds) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let random = SystemRandom::new();
         let private = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
@@ -93,12 +113,15 @@ impl Bench {
         let keys = Keys::new(Channels::new("order", nowhere, calls.clone()).to("identity"), "order");
         keys.learn(&[jwk]).await;
         let gate = Gate { call_key: calls.clone(), keys, default_workspace: "w0".into() };
-        let router =
-            stack("order", Routes::new(OrderServiceServer::new(Mirror)), Router::new(), gate).unwrap();
-        Self { router, key: EncodingKey::from_ec_der(private.as_ref()), calls }
+        let (reporter, health) = tonic_health::server::health_reporter();
+        reporter.set_service_status("order", tonic_health::ServingStatus::Serving).await;
+        let routes = Routes::new(OrderServiceServer::new(service)).add_service(health);
+        let answers = ["artel.order.v1.OrderService"];
+        let stack = Stack::new("order", routes, &answers, Router::new(), gate, bounds).unwrap();
+        Self { stack, key: EncodingKey::from_ec_der(private.as_ref()), calls }
     }
 
-    fn token(&self, change: impl FnOnce(&mut Claims, &mut Header)) -> String {
+    pub(crate) fn token(&self, change: impl FnOnce(&mut Claims, &mut Header)) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut claims = Claims {
             iss: "artel".into(),
@@ -118,9 +141,18 @@ impl Bench {
     }
 
     /// Calls a method with these headers; the message that came back, or the status.
-    async fn call<M: Message, A: Message + Default>(
+    pub(crate) async fn call<M: Message, A: Message + Default>(
         &self,
         method: &str,
+        headers: &[(&str, &str)],
+        message: &M,
+    ) -> Result<A, Status> {
+        self.call_path(&format!("/artel.order.v1.OrderService/{method}"), headers, message).await
+    }
+
+    pub(crate) async fn call_path<M: Message, A: Message + Default>(
+        &self,
+        path: &str,
         headers: &[(&str, &str)],
         message: &M,
     ) -> Result<A, Status> {
@@ -128,22 +160,22 @@ impl Bench {
         let mut body = vec![0];
         body.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
         body.extend(bytes);
-        let mut request = HttpRequest::post(format!("/artel.order.v1.OrderService/{method}"))
-            .header("content-type", "application/grpc");
+        let mut request = HttpRequest::post(path).header("content-type", "application/grpc");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let request = request.body(Body::new(Full::from(body))).unwrap();
+        let response = self.stack.clone().oneshot(request).await.unwrap();
         if let Some(status) =
             Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok)
         {
             return Err(status);
         }
-        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
         Ok(A::decode(&bytes[5..]).unwrap())
     }
 
-    async fn get(&self, headers: &[(&str, &str)]) -> Result<GetOrderResponse, Status> {
+    pub(crate) async fn get(&self, headers: &[(&str, &str)]) -> Result<GetOrderResponse, Status> {
         self.call("GetOrder", headers, &GetOrderRequest { id: ID.into() }).await
     }
 
@@ -227,4 +259,38 @@ async fn work_is_dropped_when_the_caller_has_stopped_waiting() {
     let status = bench.call::<_, CancelOrderResponse>("CancelOrder", &headers, &request).await.unwrap_err();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert!(begin.elapsed() < Duration::from_secs(1));
+}
+
+/// tonic keeps the caller's time, too, and says CANCELLED: behind its server it is still ours that is heard. Asked over
+/// HTTP/1, where the client is no more than a socket and has no timer that could be first.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_caller_hears_that_the_time_is_over_and_not_that_the_call_was_cancelled() {
+    let bench = Bench::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tonic::transport::Server::builder().accept_http1(true);
+    tokio::spawn(server.serve_with_incoming(bench.stack.clone(), TcpListenerStream::new(listener)));
+    let user = User { id: "anna".into(), roles: vec![], locale: "ru".into() };
+    let call = Call { user: Some(user), ..Call::by_service("notify", "w") };
+    let token = bench.calls.sign("notify", &call).unwrap();
+    let message = CancelOrderRequest { id: ID.into() }.encode_to_vec();
+    for millis in [1, 2, 3, 5, 10, 20, 50, 100, 150] {
+        for _ in 0..5 {
+            let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+            let head = format!(
+                "POST /artel.order.v1.OrderService/CancelOrder HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc\r\n\
+                 {CALL_HEADER}: {token}\r\ngrpc-timeout: {millis}m\r\ncontent-length: {}\r\n\r\n",
+                message.len() + 5
+            );
+            let mut request = head.into_bytes();
+            request.push(0);
+            request.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+            request.extend(&message);
+            socket.write_all(&request).await.unwrap();
+            let mut answer = vec![0; 4096];
+            let length = socket.read(&mut answer).await.unwrap();
+            let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+            assert!(answer.contains("\r\ngrpc-status: 4\r\n"), "after {millis} ms: {answer}");
+        }
+    }
 }

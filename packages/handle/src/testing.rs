@@ -14,13 +14,12 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::authenticate::Gate;
 use crate::host::Host;
 use crate::service::Service;
-use crate::stack::stack;
+use crate::stack::Stack;
 
 pub use mesh::LocalMesh;
 
@@ -62,13 +61,8 @@ impl tower_service::Service<Request<Body>> for Direct {
 pub async fn listen(service: Service, host: &Host) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
-    let gate = Gate {
-        call_key: host.call_key().clone(),
-        keys: host.keys().clone(),
-        default_workspace: host.mesh().default_workspace.clone(),
-    };
-    let router = stack(service.name, service.grpc, service.http, gate)?;
-    let server = Server::builder().add_routes(Routes::from(router));
-    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    let (gate, bounds) = (Gate::of(host), host.mesh().bounds());
+    let stack = Stack::new(service.name, service.grpc, &service.answers, service.http, gate, bounds)?;
+    tokio::spawn(Server::builder().serve_with_incoming(stack, TcpListenerStream::new(listener)));
     Ok(address)
 }

@@ -1,5 +1,6 @@
 //! What the annotations of the contracts say, read from the descriptor set.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use prost::Message;
@@ -66,13 +67,48 @@ pub fn field(field: &FieldDescriptor) -> FieldOptions {
     read(&field.options(), "artel.options.v1.field").unwrap_or_default()
 }
 
-/// The method behind a request path, `/artel.order.v1.OrderService/GetOrder`, and what its annotation says.
+/// A method of the contracts as whoever calls or answers it needs to know it.
+#[derive(Debug)]
+pub struct Rule {
+    /// `artel.order.v1.OrderService`
+    pub service: String,
+    /// The path without its first slash: `artel.order.v1.OrderService/GetOrder`.
+    pub name: String,
+    /// What its annotation says; `None` denies it to everybody.
+    pub options: Option<MethodOptions>,
+    /// The caller sends a stream.
+    pub client_streams: bool,
+    /// The answer is a stream.
+    pub server_streams: bool,
+}
+
+static RULES: LazyLock<HashMap<String, Rule>> = LazyLock::new(|| {
+    let methods = pool().services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    let rules = methods.map(|described| {
+        let service = described.parent_service().full_name().to_owned();
+        let name = format!("{service}/{}", described.name());
+        let rule = Rule {
+            service,
+            options: method(&described),
+            client_streams: described.is_client_streaming(),
+            server_streams: described.is_server_streaming(),
+            name: name.clone(),
+        };
+        (format!("/{name}"), rule)
+    });
+    rules.collect()
+});
+
+/// What is known of the method behind a request path, `/artel.order.v1.OrderService/GetOrder`. Read once: every call
+/// asks.
 #[must_use]
-pub fn method_by_path(path: &str) -> Option<(MethodDescriptor, Option<MethodOptions>)> {
-    let (service, name) = path.strip_prefix('/')?.split_once('/')?;
-    let found = pool().get_service_by_name(service)?.methods().find(|method| method.name() == name)?;
-    let options = method(&found);
-    Some((found, options))
+pub fn rule(path: &str) -> Option<&'static Rule> {
+    RULES.get(path)
+}
+
+/// All of them by their paths.
+pub fn rules() -> impl Iterator<Item = (&'static str, &'static Rule)> {
+    RULES.iter().map(|(path, rule)| (path.as_str(), rule))
 }
 
 fn read<T: Message + Default>(options: &DynamicMessage, name: &str) -> Option<T> {
@@ -94,8 +130,9 @@ mod tests {
         let options = entity(&order).unwrap();
         assert_eq!((options.table.as_str(), options.scope()), ("orders", Scope::Workspace));
         assert!(field(&order.get_field_by_name("id").unwrap()).key);
-        let (_, options) = method_by_path("/artel.catalog.v1.CatalogService/ImportFeed").unwrap();
-        let options = options.unwrap();
+        let rule = rule("/artel.catalog.v1.CatalogService/ImportFeed").unwrap();
+        assert!(rule.client_streams && !rule.server_streams);
+        let options = rule.options.as_ref().unwrap();
         assert_eq!((options.access(), options.role.as_str()), (Access::Role, "catalog_editor"));
     }
 

@@ -150,6 +150,12 @@ impl Error {
         &self.0.message
     }
 
+    /// After how long trying again makes sense, where that is said.
+    #[must_use]
+    pub fn wait(&self) -> Option<std::time::Duration> {
+        self.0.retry_after
+    }
+
     /// A value of the metadata.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
