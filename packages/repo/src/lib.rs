@@ -5,5 +5,5 @@ mod query;
 mod repo;
 
 pub use commit::{Commit, Committed, Delta, digest};
-pub use query::{Direction, Filter, Group, Measure, Page, Query, Val};
+pub use query::{Buckets, Direction, Filter, Group, Measure, Page, Query, Val};
 pub use repo::Repo;

@@ -1,7 +1,9 @@
 use artel_proto::Timestamp;
 use artel_proto::persist::filter::Node;
 use artel_proto::persist::value::Kind;
-use artel_proto::persist::{self, Comparison, Filters, MeasureKind, Operator, Order, Value};
+use artel_proto::persist::{
+    self, Comparison, Filters, MeasureKind, Operator, Order, TimeBuckets, TimeUnit, Value,
+};
 
 /// How many a caller from outside gets who does not say, and how many at most.
 const DEFAULT_PAGE: i32 = 20;
@@ -50,11 +52,16 @@ pub struct Val(pub(crate) Value);
 #[derive(Debug, Clone)]
 pub struct Measure(pub(crate) persist::Measure);
 
+/// Buckets of time to measure in: minutes to years by the clocks of a time zone.
+#[derive(Debug, Clone)]
+pub struct Buckets(pub(crate) TimeBuckets);
+
 /// A group and what was measured in it.
 #[derive(Debug, Clone)]
 pub struct Group {
     pub(crate) keys: Vec<Value>,
     pub(crate) measures: Vec<Value>,
+    pub(crate) bucket: Option<Timestamp>,
 }
 
 impl Query {
@@ -170,7 +177,42 @@ impl Measure {
     }
 }
 
+impl Buckets {
+    /// By the moment in a field, in UTC.
+    #[must_use]
+    pub fn of(field: &str, unit: TimeUnit) -> Self {
+        Self(TimeBuckets { field: field.to_owned(), unit: unit.into(), ..TimeBuckets::default() })
+    }
+
+    /// By the clocks of a zone of the IANA database: `Asia/Almaty`.
+    #[must_use]
+    pub fn zone(mut self, name: impl Into<String>) -> Self {
+        self.0.time_zone = name.into();
+        self
+    }
+
+    /// Only from one moment on, and before another.
+    #[must_use]
+    pub fn between(mut self, start: Timestamp, end: Timestamp) -> Self {
+        (self.0.start_time, self.0.end_time) = (Some(start), Some(end));
+        self
+    }
+
+    /// With the empty ones between the two moments: their counts and sums are 0.
+    #[must_use]
+    pub fn filled(mut self) -> Self {
+        self.0.fill = true;
+        self
+    }
+}
+
 impl Group {
+    /// When its bucket begins; nothing where none were asked for.
+    #[must_use]
+    pub fn bucket(&self) -> Option<&Timestamp> {
+        self.bucket.as_ref()
+    }
+
     /// The text of a group value; empty where it is absent or no text.
     #[must_use]
     pub fn text(&self, key: usize) -> &str {

@@ -3,13 +3,15 @@ use std::time::Duration;
 use artel_client::{Call, Channel};
 use artel_proto::Entity;
 use artel_proto::persist::persist_service_client::PersistServiceClient;
-use artel_proto::persist::{AggregateRequest, GetRequest, QueryRequest, RecallRequest};
+use artel_proto::persist::{
+    AggregateRequest, AggregateRow, GetRequest, QueryRequest, RecallRequest, TimeBuckets,
+};
 use artel_util::Error;
 use bytes::Bytes;
 use tonic::Code;
 
 use crate::commit::{Commit, Committed};
-use crate::query::{Group, Measure, Page, Query};
+use crate::query::{Buckets, Group, Measure, Page, Query};
 
 /// How often a commit that happens once is sent while `persist` does not answer.
 const ATTEMPTS: u32 = 5;
@@ -91,6 +93,35 @@ impl Repo {
         measures: impl IntoIterator<Item = Measure>,
         limit: i32,
     ) -> Result<Vec<Group>, Error> {
+        self.measure::<T>(call, query, group_by, measures, limit, None).await
+    }
+
+    /// The same in buckets of time: a row a group and bucket, those of a group together and the earliest first. The
+    /// groups are the ones with the greatest first measure over all of the time.
+    ///
+    /// # Errors
+    /// What `persist` says: a time zone that there is not, too many buckets.
+    pub async fn series<T: Entity>(
+        &self,
+        call: &Call,
+        query: Query,
+        buckets: Buckets,
+        group_by: &[&str],
+        measures: impl IntoIterator<Item = Measure>,
+        limit: i32,
+    ) -> Result<Vec<Group>, Error> {
+        self.measure::<T>(call, query, group_by, measures, limit, Some(buckets.0)).await
+    }
+
+    async fn measure<T: Entity>(
+        &self,
+        call: &Call,
+        query: Query,
+        group_by: &[&str],
+        measures: impl IntoIterator<Item = Measure>,
+        limit: i32,
+        buckets: Option<TimeBuckets>,
+    ) -> Result<Vec<Group>, Error> {
         let request = call.request(AggregateRequest {
             entity: T::NAME.to_owned(),
             r#where: Query::condition(query.filters),
@@ -98,9 +129,12 @@ impl Repo {
             group_by: group_by.iter().map(|field| (*field).to_owned()).collect(),
             measures: measures.into_iter().map(|measure| measure.0).collect(),
             limit,
+            buckets,
         });
         let answer = self.persist.clone().aggregate(request).await?.into_inner();
-        Ok(answer.rows.into_iter().map(|row| Group { keys: row.keys, measures: row.measures }).collect())
+        let group =
+            |row: AggregateRow| Group { keys: row.keys, measures: row.measures, bucket: row.bucket_time };
+        Ok(answer.rows.into_iter().map(group).collect())
     }
 
     /// Writes the batch. One that happens once is sent again while `persist` does not answer, within the call's time.

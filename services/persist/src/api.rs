@@ -46,8 +46,8 @@ impl PersistService for Api {
         request: Request<AggregateRequest>,
     ) -> Result<Response<AggregateResponse>, Status> {
         let (_, scope) = self.read(&request)?;
-        let Persist { reads, plans, .. } = &*self.0;
-        Ok(Response::new(query::aggregate(reads, plans, scope, request.get_ref()).await?))
+        let Persist { reads, zones, plans, .. } = &*self.0;
+        Ok(Response::new(query::aggregate(reads, zones, plans, scope, request.get_ref()).await?))
     }
 
     async fn commit(&self, request: Request<CommitRequest>) -> Result<Response<CommitResponse>, Status> {

@@ -14,7 +14,7 @@ use crate::commit::{Committer, Limits};
 use crate::database::{Database, Scope};
 use crate::failure::Failure;
 use crate::plan::Plans;
-use crate::query::Gets;
+use crate::query::{Gets, Zones};
 use crate::reads::{self, Reads};
 
 /// The documented defaults of the section `[persist]`.
@@ -95,6 +95,7 @@ pub(crate) struct Persist {
     pub(crate) system: Database,
     pub(crate) reads: Reads,
     pub(crate) gets: Gets,
+    pub(crate) zones: Zones,
     pub(crate) plans: Plans,
     pub(crate) committer: Committer,
     pub(crate) limits: Limits,
@@ -125,6 +126,7 @@ impl Persist {
             system,
             reads,
             gets: Gets::of(&plans),
+            zones: Zones::default(),
             plans,
             committer: Committer::default(),
             limits,

@@ -1,6 +1,7 @@
 //! Reading: by key, by condition in pages, and in groups. Each is one statement that sees one workspace.
 
 mod aggregate;
+mod bucket;
 mod filter;
 mod get;
 mod order;
@@ -11,6 +12,7 @@ use artel_proto::persist::{QueryRequest, QueryResponse};
 use artel_util::Error;
 
 pub(crate) use aggregate::aggregate;
+pub(crate) use bucket::Zones;
 pub(crate) use get::Gets;
 
 use self::filter::Text;

@@ -61,6 +61,11 @@ impl Reads {
         Ok(Self { database: database.clone(), pipes })
     }
 
+    /// The connections that belong to one read at a time.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
     /// Reads on a connection of its own, for as long as the caller has time.
     pub(crate) async fn long(&self, scope: Scope, statement: Statement) -> Result<Vec<Row>, Failure> {
         let mut rows = self.database.read(scope, vec![statement]).await?;

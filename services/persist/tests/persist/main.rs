@@ -13,6 +13,7 @@ mod race;
 mod reads;
 mod relay;
 mod schema;
+mod series;
 mod support;
 mod tenancy;
 mod trace;
