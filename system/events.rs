@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use artel_config::Config;
 use artel_handle::{CancellationToken, Host};
 use artel_proto::annotations::{self, comment, pool};
+use artel_reference::Heard;
 use prost_reflect::{Kind, MessageDescriptor};
 use serde::Serialize;
 
@@ -58,6 +59,14 @@ pub(crate) async fn run(json: bool) -> anyhow::Result<()> {
         writeln!(out, "{name:<24} {publisher} -> {listeners}")?;
     }
     Ok(())
+}
+
+/// The AsyncAPI document of every event.
+pub(crate) async fn asyncapi() -> anyhow::Result<serde_json::Value> {
+    let events = catalogue().await?;
+    let heard: Vec<_> =
+        events.iter().map(|event| Heard { event: &event.name, by: &event.listeners }).collect();
+    Ok(artel_reference::asyncapi(pool(), &heard))
 }
 
 /// Every event, by name.

@@ -84,14 +84,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Write the pages of docs/services from the contracts
+    /// Write docs/services, docs/openapi.json and docs/asyncapi.json from the contracts
     #[command(after_help = "Example: artel docs --check")]
     Docs {
         /// Write nothing; fail where a page says something else
         #[arg(long)]
         check: bool,
         /// Where the pages are
-        #[arg(default_value = "docs/services")]
+        #[arg(default_value = "docs")]
         folder: PathBuf,
     },
     /// Run the mailbox: an SMTP sandbox that keeps and shows every e-mail
@@ -124,7 +124,7 @@ async fn run() -> anyhow::Result<()> {
         Command::Keys(action) => keys::run(action, &cli.endpoints).await,
         Command::Config(args) => config::run(args, cli.config.as_deref(), &cli.endpoints).await,
         Command::Events { json } => events::run(json).await,
-        Command::Docs { check, folder } => docs::run(&folder, check),
+        Command::Docs { check, folder } => docs::run(&folder, check).await,
         Command::Mailbox(args) => {
             artel_handle::init_logs("console", "info")?;
             Ok(artel_mailbox::run(args.into(), artel_handle::told_to_stop()).await?)

@@ -18,17 +18,8 @@ pub fn curl(method: &MethodDescriptor, binding: &Binding, access: &Access) -> St
         "GET" => "curl".to_owned(),
         verb => format!("curl -X {verb}"),
     }];
-    let input = method.input();
-    let has_mask = input.get_field_by_name("update_mask").is_some();
-    let body = body(&input, binding, has_mask);
-    let mut query = String::new();
-    if let (true, Some(Value::Object(members))) = (has_mask, &body) {
-        let names: Vec<_> = members.keys().cloned().collect();
-        query = format!("?updateMask={}", names.join(","));
-    } else if binding.verb == "GET" {
-        query = sample_query(&input, binding);
-    }
-    parts.push(format!("'{ADDRESS}{}{query}'", filled(&binding.path)));
+    let body = request_body(method, binding);
+    parts.push(format!("'{ADDRESS}{}{}'", filled(&binding.path), query(method, binding)));
     if *access != Access::Public {
         parts.push("-H \"Authorization: Bearer $TOKEN\"".to_owned());
     }
@@ -78,7 +69,7 @@ fn body(input: &MessageDescriptor, binding: &Binding, partial: bool) -> Option<V
         "*" => {
             let mut value = object(input, 0);
             if let Value::Object(members) = &mut value {
-                members.retain(|name, _| !in_path(input, binding, name));
+                members.retain(|name, _| !named_in_path(input, binding, name));
             }
             Some(value)
         }
@@ -90,9 +81,129 @@ fn body(input: &MessageDescriptor, binding: &Binding, partial: bool) -> Option<V
     }
 }
 
-fn in_path(input: &MessageDescriptor, binding: &Binding, json_name: &str) -> bool {
-    let name = input.get_field_by_json_name(json_name).map(|field| field.name().to_owned());
-    name.is_some_and(|name| binding.path.contains(&format!("{{{name}}}")))
+/// A call with JavaScript, in a browser or in Node.
+pub fn javascript(method: &MethodDescriptor, binding: &Binding, access: &Access) -> String {
+    let body = if method.is_client_streaming() { None } else { request_body(method, binding) };
+    let mut headers = Vec::new();
+    if *access != Access::Public {
+        headers.push("authorization: `Bearer ${token}`");
+    }
+    if method.is_client_streaming() {
+        headers.push("\"content-type\": \"application/xml\"");
+    } else if body.is_some() {
+        headers.push("\"content-type\": \"application/json\"");
+    }
+    let mut options = Vec::new();
+    if binding.verb != "GET" {
+        options.push(format!("method: \"{}\"", binding.verb));
+    }
+    if !headers.is_empty() {
+        options.push(format!("headers: {{ {} }}", headers.join(", ")));
+    }
+    if method.is_client_streaming() {
+        options.push("body: file".to_owned());
+    } else if let Some(body) = body {
+        let pretty = serde_json::to_string_pretty(&body).unwrap_or_default().replace('\n', "\n  ");
+        options.push(format!("body: JSON.stringify({pretty})"));
+    }
+    let url = format!("{ADDRESS}{}{}", filled(&binding.path), query(method, binding));
+    let call = if options.is_empty() {
+        format!("const answer = await fetch(\"{url}\");")
+    } else {
+        format!("const answer = await fetch(\"{url}\", {{\n  {},\n}});", options.join(",\n  "))
+    };
+    format!("{call}\nconst data = await answer.json();\nif (!answer.ok) throw new Error(data.message);")
+}
+
+/// The body that a call of this path may have.
+pub fn request_body(method: &MethodDescriptor, binding: &Binding) -> Option<Value> {
+    body(&method.input(), binding, method.input().get_field_by_name("update_mask").is_some())
+}
+
+/// The query that a call of this path may have, with its question mark; empty for none.
+fn query(method: &MethodDescriptor, binding: &Binding) -> String {
+    let input = method.input();
+    let masked = input.get_field_by_name("update_mask").is_some();
+    match request_body(method, binding) {
+        Some(Value::Object(members)) if masked => {
+            format!("?updateMask={}", members.keys().cloned().collect::<Vec<_>>().join(","))
+        }
+        _ if binding.verb == "GET" => sample_query(&input, binding),
+        _ => String::new(),
+    }
+}
+
+/// An answer, with everything that it may hold.
+pub fn answer(message: &MessageDescriptor) -> Value {
+    full(message, &mut Vec::new())
+}
+
+fn full(message: &MessageDescriptor, above: &mut Vec<String>) -> Value {
+    above.push(message.full_name().to_owned());
+    let mut members = Map::new();
+    for field in message.fields() {
+        // A message that holds itself ends with its first.
+        let again = |inner: &MessageDescriptor| above.iter().any(|name| name == inner.full_name());
+        let one = match field.kind() {
+            Kind::Message(inner) if inner.full_name().starts_with("artel.") => {
+                (!again(&inner)).then(|| full(&inner, above))
+            }
+            _ => Some(single(&field, 0)),
+        };
+        let value = match one {
+            Some(one) if field.is_list() => json!([one]),
+            Some(one) if field.is_map() => json!({"key": one}),
+            Some(one) => one,
+            None if field.is_list() => json!([]),
+            None => continue,
+        };
+        members.insert(field.json_name().to_owned(), value);
+    }
+    above.pop();
+    Value::Object(members)
+}
+
+/// One value of a field.
+pub fn of(field: &FieldDescriptor) -> Value {
+    single(field, 0)
+}
+
+/// What a query shows of a field, where it shows anything.
+pub fn in_query(field: &FieldDescriptor) -> Option<Value> {
+    match field.name() {
+        "search" => Some(json!("teapot")),
+        "page_size" => Some(json!(20)),
+        _ => None,
+    }
+}
+
+/// The variables of a path, by the paths of their fields: `product.id`.
+pub fn variables(path: &str) -> Vec<String> {
+    let parts = path.split('{').skip(1).filter_map(|part| part.split_once('}'));
+    parts.map(|(variable, _)| variable.split('=').next().unwrap_or_default().to_owned()).collect()
+}
+
+/// A path with nothing but names in its braces.
+pub fn template(path: &str) -> String {
+    let mut plain = String::new();
+    for (index, part) in path.split('{').enumerate() {
+        match part.split_once('}') {
+            Some((variable, rest)) if index > 0 => {
+                plain.push_str(&format!("{{{}}}{rest}", variable.split('=').next().unwrap_or_default()));
+            }
+            _ => plain.push_str(part),
+        }
+    }
+    plain
+}
+
+/// Whether a field (proto name) stands in the path.
+pub fn in_path(path: &str, name: &str) -> bool {
+    variables(path).iter().any(|variable| variable == name)
+}
+
+fn named_in_path(input: &MessageDescriptor, binding: &Binding, json_name: &str) -> bool {
+    input.get_field_by_json_name(json_name).is_some_and(|field| in_path(&binding.path, field.name()))
 }
 
 /// A change of one field: the first plain text that a person would change.
@@ -109,11 +220,10 @@ fn change(message: &MessageDescriptor) -> Value {
 /// A query that shows what can be asked.
 fn sample_query(input: &MessageDescriptor, binding: &Binding) -> String {
     let mut pairs = Vec::new();
-    for field in input.fields().filter(|field| !in_path(input, binding, field.json_name())) {
-        match field.name() {
-            "search" => pairs.push(format!("{}=teapot", field.json_name())),
-            "page_size" => pairs.push(format!("{}=20", field.json_name())),
-            _ => {}
+    for field in input.fields().filter(|field| !in_path(&binding.path, field.name())) {
+        if let Some(value) = in_query(&field) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            pairs.push(format!("{}={text}", field.json_name()));
         }
     }
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
@@ -167,10 +277,13 @@ fn single(field: &FieldDescriptor, depth: usize) -> Value {
         Kind::Message(_) => json!({}),
         Kind::Bool => json!(true),
         Kind::Enum(choices) => json!(choices.values().nth(1).map(|value| value.name().to_owned())),
-        Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64 => json!("12900"),
+        Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Fixed64 | Kind::Sfixed64 => {
+            json!(if field.name() == "version" { "1" } else { "12900" })
+        }
         Kind::Int32 | Kind::Uint32 | Kind::Sint32 | Kind::Fixed32 | Kind::Sfixed32 => match field.name() {
             "stock" => json!(10),
             "page_size" => json!(20),
+            "expires_in" => json!(900),
             _ => json!(rules.gte.unwrap_or(0).max(1)),
         },
         Kind::Double | Kind::Float => json!(1.5),
@@ -192,6 +305,13 @@ fn text(name: &str, format: Format) -> &'static str {
         (_, "search") => "teapot",
         (_, "vendor") => "Ozero",
         (_, "order_by") => "price",
+        (_, "number") => "A-4F9K2B7C",
+        (_, "email") => "anna@example.com",
+        (_, "currency") => "RUB",
+        (_, "locale") => "ru",
+        (_, "access_token") => "eyJhbGciOiJFUzI1NiJ9…",
+        (_, "next_page_token") => "",
+        (_, "pictures" | "url") => "https://example.com/teapot.jpg",
         (_, "role") => "catalog_editor",
         (_, "refresh_token") => "the last one",
         (_, "idempotency_key") => "basket-17",

@@ -51,6 +51,12 @@ pub struct Method {
     pub curl: Option<String>,
     /// A call with grpcurl.
     pub grpcurl: String,
+    /// A call with JavaScript's `fetch`, where it has a REST path.
+    pub javascript: Option<String>,
+    /// True where the contract advises against it.
+    pub deprecated: bool,
+    /// What the contract itself says.
+    pub(crate) descriptor: MethodDescriptor,
 }
 
 /// Who may call a method.
@@ -192,6 +198,9 @@ fn method(descriptor: &MethodDescriptor) -> Method {
         response: fields::response(&descriptor.output()),
         curl: bindings.first().map(|binding| example::curl(descriptor, binding, &access)),
         grpcurl: example::grpcurl(descriptor, &access),
+        javascript: bindings.first().map(|binding| example::javascript(descriptor, binding, &access)),
+        deprecated: descriptor.method_descriptor_proto().options.as_ref().is_some_and(|it| it.deprecated()),
+        descriptor: descriptor.clone(),
         access,
         bindings,
     }

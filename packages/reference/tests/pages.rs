@@ -64,9 +64,48 @@ fn a_method_is_told_with_its_fields_rules_refusals_and_example() {
 #[test]
 fn the_page_shows_what_is_public_and_loads_nothing() {
     let page = artel_reference::page(&read(pool()));
-    assert!(page.contains("id=\"order-CreateOrder\""));
-    assert!(!page.contains("GrantRole") && !page.contains("PersistService"));
-    for outside in ["src=\"http", "href=\"http", "url(", "@import"] {
-        assert!(!page.contains(outside), "{outside}");
+    let html = &page.html;
+    assert!(html.contains("id=\"order-CreateOrder\""));
+    assert!(!html.contains("GrantRole") && !html.contains("PersistService"));
+    for outside in ["src=\"http", "href=\"http", "url(", "@import", "src=\"/", "<link"] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+    // The policy of the page names these by their digest: an attribute or another element would not be let through.
+    assert!(html.contains(&format!("<style>{}</style>", page.style)));
+    assert!(html.contains(&format!("<script>{}</script>", page.script)));
+    for inline in [" style=\"", " onclick=\"", "javascript:"] {
+        assert!(!html.contains(inline), "{inline}");
+    }
+    assert!(!html.contains("{{"), "a place was not filled");
+}
+
+#[test]
+fn the_page_can_call_every_method_that_has_a_path() {
+    let services = read(pool());
+    let page = artel_reference::page(&services).html;
+    let data = page.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let methods = data["methods"].as_array().unwrap();
+    let callable = services.iter().flat_map(|service| &service.methods);
+    let callable = callable.filter(|it| it.access.is_public() && !it.bindings.is_empty()).count();
+    assert_eq!(methods.len(), callable);
+    assert_eq!(
+        (data["login"].as_str(), data["refresh"].as_str()),
+        (Some("/api/v1/auth/login"), Some("/api/v1/auth/refresh"))
+    );
+    for method in methods {
+        let id = method["id"].as_str().unwrap();
+        assert!(page.contains(&format!("<article id=\"{id}\">")), "{id}");
+        assert!(page.contains(&format!("data-method=\"{id}\"")), "{id}");
+        let braces = method["path"].as_str().unwrap().matches('{').count();
+        let fields = method["fields"].as_array().unwrap();
+        assert_eq!(fields.iter().filter(|field| field["in"] == "path").count(), braces, "{id}");
+    }
+    // Every refusal that anybody may meet says what to do.
+    for reason in ["UNAUTHENTICATED", "TOKEN_EXPIRED", "SERVICE_UNAVAILABLE", "INVALID_FIELDS"] {
+        assert!(
+            data["fixes"][reason].is_string() && page.contains(&format!("id=\"error-{reason}\"")),
+            "{reason}"
+        );
     }
 }

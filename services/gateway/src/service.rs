@@ -29,7 +29,7 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
     let grace = Duration::from_millis(host.mesh().drain_grace_ms);
 
     let ready = watch::Sender::new(false);
-    let mut service = Service::new(GATEWAY).http(pages::router()).needs("Consul", ready.subscribe());
+    let mut service = Service::new(GATEWAY).http(pages::router()?).needs("Consul", ready.subscribe());
     for name in control.hosts() {
         let (name, instances, control) = (name.clone(), host.consul().watch(name), control.clone());
         service = service.task(move |draining| follow(name, instances, control, draining, grace));

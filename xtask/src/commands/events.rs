@@ -19,9 +19,11 @@ An event leaves if and only if the transaction that caused it was committed. It 
 once: listeners commit what they do with its id as idempotency key. Events of one key come in their order.
 
 An event is told by the service whose package declares it; `persist` refuses it from any other.
+
+The same for tools, with schemas and AMQP's side of it: [asyncapi.json](asyncapi.json), served at `/asyncapi.json`.
 ";
 
-/// Print the catalogue of events: who tells each and who listens; and write it to docs/events.md
+/// Print the catalogue of events: who tells each and who listens; and write docs/events.md and docs/asyncapi.json
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     cargo xtask events            after a change of events or listeners\n  \
@@ -68,6 +70,9 @@ pub fn run(state: &State, args: &Args) -> Result<()> {
         files::write_public(&file, &text)?;
         say!("{PAGE} is written.");
     }
+    let docs = artel::root().join("docs").display().to_string();
+    let written = install::output(&binary, &["docs", &docs])?;
+    say!("{}", if written.trim().is_empty() { "docs/asyncapi.json says the same." } else { written.trim() });
     Ok(())
 }
 
@@ -86,7 +91,9 @@ pub fn check(binary: &Path) -> Result<()> {
             should.get(same).unwrap_or(&"(its end)")
         );
     }
-    tell!("    {PAGE} is true");
+    let docs = artel::root().join("docs").display().to_string();
+    install::output(binary, &["docs", "--check", &docs])?;
+    tell!("    {PAGE} is true, and so is docs/asyncapi.json");
     Ok(())
 }
 

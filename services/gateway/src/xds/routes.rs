@@ -16,6 +16,7 @@ use super::pack::{
 use super::{clusters, filters};
 use crate::body;
 use crate::config::GatewayConfig;
+use crate::pages;
 use crate::surface::{GATEWAY, Method, Surface};
 use crate::template::{PathMatch, Template};
 
@@ -36,7 +37,7 @@ pub fn build(surface: &Surface, config: &GatewayConfig) -> route::RouteConfigura
     routes.extend(surface.methods.iter().map(|method| grpc(method, config)));
     routes.extend(REFLECTION.iter().map(|path| reflection(path, config)));
     routes.extend(rest(surface, config));
-    routes.extend(pages(config));
+    routes.extend(reference(config));
     routes.push(nothing());
     let host = route::VirtualHost {
         name: NAME.to_owned(),
@@ -235,7 +236,7 @@ fn reflection(path: &str, config: &GatewayConfig) -> route::Route {
 }
 
 /// The reference, and the way to it.
-fn pages(config: &GatewayConfig) -> Vec<route::Route> {
+fn reference(config: &GatewayConfig) -> Vec<route::Route> {
     let exact = |path: &str| route::RouteMatch {
         path_specifier: Some(route::route_match::PathSpecifier::Path(path.to_owned())),
         ..Default::default()
@@ -262,10 +263,16 @@ fn pages(config: &GatewayConfig) -> Vec<route::Route> {
         }),
         ..Default::default()
     };
-    vec![
-        plain("home", exact("/"), route::route::Action::Redirect(redirect)),
-        plain("reference", below, route::route::Action::Route(action)),
-    ]
+    let mut routes = vec![plain("home", exact("/"), route::route::Action::Redirect(redirect))];
+    for document in pages::DOCUMENTS {
+        let matched = route::RouteMatch {
+            headers: vec![header_is(":method", pack::exactly("GET"))],
+            ..exact(document)
+        };
+        routes.push(plain("document", matched, route::route::Action::Route(action.clone())));
+    }
+    routes.push(plain("reference", below, route::route::Action::Route(action)));
+    routes
 }
 
 fn not_allowed(template: &Template, verbs: &str) -> route::Route {
