@@ -30,7 +30,7 @@ use artel_queue::{Publisher, Topology};
 use crate::api::Api;
 use crate::persist::Persist;
 use crate::relay::Relay;
-use crate::sweep::sweep;
+use crate::sweep::{sweep_keys, sweep_outbox};
 
 pub use check::missing_migration;
 pub use migrate::{MigrateError, migrate};
@@ -50,14 +50,16 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
     let persist = Arc::new(Persist::open(&settings).await?);
     let publisher = Publisher::connect(&host.broker()?, &Topology::default());
     let relay = Relay::of(&persist, publisher, &settings);
-    let (watched, system) = (Arc::clone(&persist), persist.system.clone());
+    let (watched, keys, outbox) = (Arc::clone(&persist), persist.system.clone(), persist.system.clone());
+    let sweeping = Duration::from_secs(settings.sweep_minutes * 60);
     Ok(Service::new("persist")
         .needs("postgres", persist.database.up())
         .grpc(PersistServiceServer::new(Api(persist)))
-        .task(|stop| until(stop, relay.run()))
+        .task(|stop| relay.run(stop))
         .task(|stop| until(stop, watched.watch()))
-        .every(Duration::from_secs(settings.sweep_minutes * 60), move |_| {
-            sweep(system.clone(), settings.outbox_days)
+        .every(sweeping, move |_| sweep_keys(keys.clone()))
+        .every(sweeping, move |_| {
+            sweep_outbox(outbox.clone(), settings.outbox_days, chrono::Utc::now().date_naive())
         }))
 }
 

@@ -9,6 +9,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_foundation", include_str!("../migrations/0001_foundation.sql")),
     ("0002_entities", include_str!("../migrations/0002_entities.sql")),
     ("0003_relay_window", include_str!("../migrations/0003_relay_window.sql")),
+    ("0006_relay", include_str!("../migrations/0006_relay.sql")),
 ];
 
 /// The number of the lock that keeps two migrations apart.
@@ -54,6 +55,11 @@ fn spelled(error: &tokio_postgres::Error) -> String {
 /// # Errors
 /// Where PostgreSQL is away or refuses, and where a migration was changed after it was run.
 pub async fn migrate(url: &Secret) -> Result<Vec<String>, MigrateError> {
+    migrate_before(url, None).await
+}
+
+/// The same, but only as far as the migration of that name.
+pub(crate) async fn migrate_before(url: &Secret, end: Option<&str>) -> Result<Vec<String>, MigrateError> {
     let at = |name: &str| {
         let name = name.to_owned();
         move |source| MigrateError::Database { name, source }
@@ -64,7 +70,7 @@ pub async fn migrate(url: &Secret) -> Result<Vec<String>, MigrateError> {
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(at("lock"))?;
     client.batch_execute(TABLE).await.map_err(at("table"))?;
     let mut run = Vec::new();
-    for (name, text) in MIGRATIONS {
+    for (name, text) in MIGRATIONS.iter().take_while(|(name, _)| Some(*name) != end) {
         if once(&mut client, name, text).await? {
             tracing::info!(migration = name, "migrated");
             run.push((*name).to_owned());

@@ -6,7 +6,6 @@ use artel_config::{Secret, Section};
 use artel_proto::annotations;
 use artel_util::Error;
 use serde::Deserialize;
-use tokio::sync::Notify;
 
 use crate::caller::Caller;
 use crate::check;
@@ -16,6 +15,7 @@ use crate::failure::Failure;
 use crate::plan::Plans;
 use crate::query::{Gets, Zones};
 use crate::reads::{self, Reads};
+use crate::relay::Wake;
 
 /// The documented defaults of the section `[persist]`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -80,6 +80,11 @@ impl Settings {
         (self.read_connections, self.read_depth, self.read_ms) = (connections, depth, milliseconds);
     }
 
+    /// Looks for events that nobody told of less or more often.
+    pub fn set_relay_poll(&mut self, every: Duration) {
+        self.relay_poll_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
+    }
+
     /// The URL of the role that owns the schema.
     #[must_use]
     pub fn migration_url(&self) -> &Secret {
@@ -100,7 +105,7 @@ pub(crate) struct Persist {
     pub(crate) committer: Committer,
     pub(crate) limits: Limits,
     /// Wakes the relay.
-    pub(crate) wake: Arc<Notify>,
+    pub(crate) wake: Arc<Wake>,
 }
 
 impl Persist {
@@ -130,7 +135,7 @@ impl Persist {
             plans,
             committer: Committer::default(),
             limits,
-            wake: Arc::new(Notify::new()),
+            wake: Arc::default(),
         })
     }
 
@@ -149,5 +154,5 @@ impl Persist {
 /// How often PostgreSQL is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// The relay and the sweeper, and one to spare.
-const SYSTEM_CONNECTIONS: usize = 3;
+/// The relay and how it hears of others, the sweeper, and a few for replays.
+const SYSTEM_CONNECTIONS: usize = 6;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use artel_config::{Config, Secret};
-use artel_handle::Service;
+use artel_handle::{CancellationToken, Service};
 use artel_proto::persist::persist_service_server::PersistServiceServer;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
@@ -13,6 +13,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::api::Api;
 use crate::persist::{DEFAULTS, Persist, Settings};
 use crate::relay::{Broker, Relay};
+use crate::sweep::{sweep_keys, sweep_outbox};
 
 /// The variable that holds the superuser's URL.
 const VARIABLE: &str = "ARTEL_TEST_POSTGRES";
@@ -42,6 +43,25 @@ impl TestDatabase {
         let database = Self::empty().await?;
         crate::migrate(&Secret::new(database.url("artel_owner"))).await?;
         Ok(database)
+    }
+
+    /// Makes a database as it was before a migration.
+    ///
+    /// # Errors
+    /// Where `ARTEL_TEST_POSTGRES` is not set or its server refuses.
+    pub async fn before(migration: &str) -> anyhow::Result<Self> {
+        let database = Self::empty().await?;
+        crate::migrate::migrate_before(&Secret::new(database.url("artel_owner")), Some(migration)).await?;
+        Ok(database)
+    }
+
+    /// Brings the database up to date.
+    ///
+    /// # Errors
+    /// Where the server refuses.
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        crate::migrate(&Secret::new(self.url("artel_owner"))).await?;
+        Ok(())
     }
 
     /// Makes a database without any table.
@@ -96,14 +116,16 @@ impl TestDatabase {
         crate::missing_migration(&settings).await
     }
 
-    /// Sweeps once, as persist does from time to time.
+    /// Sweeps once, as persist does from time to time, as if it were this many days later.
     ///
     /// # Errors
     /// Where the server refuses.
-    pub async fn sweep(&self) -> anyhow::Result<()> {
+    pub async fn sweep(&self, later: i64) -> anyhow::Result<()> {
         let settings = self.settings()?;
         let persist = Persist::open(&settings).await?;
-        Ok(crate::sweep::sweep(persist.system.clone(), settings.outbox_days).await?)
+        sweep_keys(persist.system.clone()).await?;
+        let today = chrono::Utc::now().date_naive() + chrono::Duration::days(later);
+        Ok(sweep_outbox(persist.system.clone(), settings.outbox_days, today).await?)
     }
 
     /// The host and port of the server.
@@ -179,11 +201,26 @@ impl Drop for TestDatabase {
 /// # Errors
 /// Where the database does not fit.
 pub async fn relaying(settings: &Settings, broker: impl Broker) -> anyhow::Result<(Service, JoinHandle<()>)> {
+    relaying_until(CancellationToken::new(), settings, broker).await
+}
+
+/// The same, until it is told to stop and leaves in good order.
+///
+/// # Errors
+/// Where the database does not fit.
+pub async fn relaying_until(
+    stop: CancellationToken,
+    settings: &Settings,
+    broker: impl Broker,
+) -> anyhow::Result<(Service, JoinHandle<()>)> {
     let persist = Arc::new(Persist::open(settings).await?);
     let relay = Relay::of(&persist, broker, settings);
     let watched = Arc::clone(&persist);
     let running = tokio::spawn(async move {
-        futures::join!(relay.run(), watched.watch());
+        tokio::select! {
+            () = relay.run(stop) => {}
+            () = watched.watch() => {}
+        }
     });
     Ok((api(persist), running))
 }

@@ -4,28 +4,44 @@
 //! reads in windows of transactions that are all over, because they lie below the oldest one still running: there no row
 //! can appear any more, and a cursor is enough to know what was published.
 //!
-//! Of several copies one relays, the one that holds a lock of its connection; the others stand by. When it loses the
-//! connection, the next one goes on from the cursor and may publish a batch twice: listeners know an event by its id.
+//! Several copies of persist relay at once. The events are divided into shards by their keys, and each shard is relayed by
+//! the copy that holds its lock. A copy that comes gets its share when the others are done with the batch in hand; one that
+//! dies loses its locks with its connection, and whoever takes them over goes on from the cursors it left, and may publish
+//! a batch twice: listeners know an event by its id.
 
 mod outbox;
+mod runs;
+mod shards;
+mod wake;
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use artel_handle::CancellationToken;
 use artel_queue::{Outcome, Outgoing, Publisher, Unfinished};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
-use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use self::outbox::{Cursor, Page};
+use self::outbox::Page;
+use self::runs::{Run, Runs};
 use crate::database::Database;
 use crate::failure::Failure;
+use crate::measure::Name;
 use crate::persist::{Persist, Settings};
+use crate::sql::Statement;
 
-/// How long another copy's lock is left alone before it is tried again.
-const STAND_BY: Duration = Duration::from_millis(500);
+pub(crate) use self::wake::Wake;
+
+/// How often a copy looks who else relays, and writes down how far it is where it had nothing to publish.
+const TEND: Duration = Duration::from_millis(500);
+/// How often a copy counts what waits.
+const COUNT: Duration = Duration::from_secs(5);
+/// How often a copy shows PostgreSQL that it is alive while it waits for the broker.
+const ALIVE: Duration = Duration::from_secs(1);
 /// The pauses after a failure: from, up to.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// The pauses while the next event waits for an older transaction to end: from, up to.
@@ -47,11 +63,11 @@ impl Broker for Publisher {
 pub(crate) struct Relay<B> {
     system: Database,
     broker: B,
-    /// Told by each commit of this process that has events.
-    wake: Arc<Notify>,
+    /// Told by each commit that has events.
+    wake: Arc<Wake>,
     /// Events published together.
     batch: usize,
-    /// How often to look for events that other processes committed.
+    /// How often to look for events that were not told of.
     poll: Duration,
     /// The names of the events that nobody listens to, as far as it was said.
     told: Mutex<HashSet<String>>,
@@ -62,6 +78,20 @@ fn tell_age(events: &[Outgoing]) {
     let age = events.first().map(|event| chrono::Utc::now().signed_duration_since(event.time));
     let seconds = age.and_then(|age| age.to_std().ok()).map_or(0.0, |age| age.as_secs_f64());
     metrics::gauge!("artel_persist_outbox_age_seconds").set(seconds);
+}
+
+/// Sleeps, but not longer than the relay is to run.
+async fn rest(time: Duration, stop: &CancellationToken) {
+    let _ = stop.run_until_cancelled(sleep(time)).await;
+}
+
+/// Keeps PostgreSQL from taking the connection for dead.
+async fn stay(connection: &AsyncPgConnection) -> Infallible {
+    while {
+        sleep(ALIVE).await;
+        Statement::fixed("SELECT 1").named(Name::of("relay.stay")).load(connection).await.is_ok()
+    } {}
+    std::future::pending().await
 }
 
 impl<B: Broker> Relay<B> {
@@ -76,68 +106,159 @@ impl<B: Broker> Relay<B> {
         }
     }
 
-    /// Relays until the future is dropped.
-    pub(crate) async fn run(self) {
+    /// Relays until told to stop. Then what is in hand is published and noted, so that whoever goes on does not publish
+    /// it again.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        tokio::select! {
+            () = self.relay(&stop) => {}
+            () = self.wake.run(&self.system) => {}
+        }
+    }
+
+    async fn relay(&self, stop: &CancellationToken) {
         let mut pause = PAUSE.0;
-        loop {
-            let Err(failure) = self.lead(&mut pause).await;
+        while !stop.is_cancelled() {
+            let Err(failure) = self.share(&mut pause, stop).await else { return };
             tracing::warn!(?failure, "the relay pauses");
-            // Whoever leads next knows; that the database is away is told elsewhere.
+            // Whoever takes over knows; that the database is away is told elsewhere.
             tell_age(&[]);
-            tokio::time::sleep(pause).await;
+            metrics::gauge!("artel_persist_relay_shards").set(0.0);
+            rest(pause, stop).await;
             pause = (pause * 2).min(PAUSE.1);
         }
     }
 
-    /// Relays as the one that does, as long as the connection holds.
-    async fn lead(&self, pause: &mut Duration) -> Result<std::convert::Infallible, Failure> {
-        // Not the pool's any more: the lock must end with it.
+    /// Relays this copy's share, as long as the connection holds.
+    async fn share(&self, pause: &mut Duration, stop: &CancellationToken) -> Result<(), Failure> {
+        // Not the pool's any more: the locks must end with it.
         let connection: AsyncPgConnection = Object::take(self.system.connection().await?);
-        while !outbox::lock(&connection).await? {
-            tokio::time::sleep(STAND_BY).await;
+        while !shards::join(&connection).await? {
+            rest(TEND, stop).await;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
         }
         outbox::prepare(&connection).await?;
-        let mut cursor = Cursor::read(&connection).await?;
-        tracing::info!(cursor.txid, cursor.until, cursor.position, "relaying");
-        let mut page = Page::empty(cursor);
+        let mut runs = Runs::default();
+        // The page that was read while the one before it was confirmed.
+        let mut ahead: Option<Page> = None;
+        let (mut tend, mut count) = (Instant::now(), Instant::now() + COUNT);
         let mut blocked = BLOCKED.0;
+        // Until then there is nothing to read, unless somebody says so.
+        let mut quiet = Instant::now();
         loop {
-            if page.events.is_empty() {
-                page = Page::read(&connection, &cursor, self.batch).await?;
+            if stop.is_cancelled() {
+                return self.save(&connection, &mut runs).await;
             }
+            if Instant::now() >= tend {
+                tend = Instant::now() + TEND;
+                if self.tend(&connection, &mut runs).await? {
+                    (ahead, quiet) = (None, Instant::now());
+                }
+            }
+            if Instant::now() >= count {
+                count = Instant::now() + COUNT;
+                self.count(&connection, &mut runs).await?;
+            }
+            if Instant::now() < quiet {
+                let woken = timeout_at(quiet.min(tend), self.wake.notified());
+                if let Some(Ok(())) = stop.run_until_cancelled(woken).await {
+                    quiet = Instant::now();
+                }
+                continue;
+            }
+            let are_one = runs.are_one();
+            let Some((run, bound)) = runs.next() else {
+                tell_age(&[]);
+                rest(TEND, stop).await;
+                continue;
+            };
+            let page = match ahead.take() {
+                Some(page) => page,
+                None => Page::read(&connection, &run.shards, run.cursor, bound, self.batch).await?,
+            };
             tell_age(&page.events);
             if page.events.is_empty() {
+                run.unsaved |= page.passed;
+                run.cursor = page.end();
+                runs.merge();
                 if page.is_blocked {
-                    tokio::time::sleep(blocked).await;
+                    sleep(blocked).await;
                     blocked = (blocked * 2).min(BLOCKED.1);
-                } else {
+                } else if are_one {
                     *pause = PAUSE.0;
-                    let _ = tokio::time::timeout(self.poll, self.wake.notified()).await;
+                    quiet = Instant::now() + self.poll;
                 }
                 continue;
             }
             blocked = BLOCKED.0;
             // The next page is read while this one is confirmed.
-            let (published, next) = futures::join!(
-                self.broker.publish(&page.events),
-                Page::read(&connection, page.end(), self.batch)
-            );
-            let outcomes = match published {
-                Ok(outcomes) => outcomes,
+            let next = async {
+                if !are_one {
+                    return Ok(None);
+                }
+                Page::read(&connection, &run.shards, page.end(), None, self.batch).await.map(Some)
+            };
+            let (published, next) = futures::join!(self.publish(&connection, &page.events), next);
+            match published {
+                Ok(outcomes) => {
+                    *pause = PAUSE.0;
+                    self.settle(&connection, run, &page, &outcomes).await?;
+                    ahead = next?;
+                }
                 Err(unfinished) => {
                     let known = unfinished.outcomes.iter().map_while(|outcome| *outcome).collect::<Vec<_>>();
-                    self.settle(&connection, &mut cursor, &page, &known).await?;
-                    page = Page::empty(cursor);
+                    self.settle(&connection, run, &page, &known).await?;
                     tracing::warn!(open = unfinished.open(), cause = %unfinished.cause, "events wait for the broker");
-                    tokio::time::sleep(*pause).await;
+                    rest(*pause, stop).await;
                     *pause = (*pause * 2).min(PAUSE.1);
-                    continue;
                 }
-            };
-            *pause = PAUSE.0;
-            self.settle(&connection, &mut cursor, &page, &outcomes).await?;
-            page = next?;
+            }
+            runs.merge();
         }
+    }
+
+    async fn publish(
+        &self,
+        connection: &AsyncPgConnection,
+        events: &[Outgoing],
+    ) -> Result<Vec<Outcome>, Unfinished> {
+        tokio::select! {
+            published = self.broker.publish(events) => published,
+            never = stay(connection) => match never {},
+        }
+    }
+
+    /// Sees to it that this copy has its share, neither more nor less. True where it has other shards than before.
+    async fn tend(&self, connection: &AsyncPgConnection, runs: &mut Runs) -> Result<bool, Failure> {
+        self.save(connection, runs).await?;
+        let before = runs.held();
+        let share = shards::balance(connection, runs).await?;
+        let held = runs.held();
+        self.wake.set_shared(share.copies > 1);
+        metrics::gauge!("artel_persist_relay_shards").set(held as f64);
+        if held != before {
+            tracing::info!(shards = held, before, copies = share.copies, "relaying");
+        }
+        Ok(held != before)
+    }
+
+    /// Writes down how far the shards are that had nothing to publish: whoever takes them over need not look there again.
+    async fn save(&self, connection: &AsyncPgConnection, runs: &mut Runs) -> Result<(), Failure> {
+        for run in runs.iter_mut().filter(|run| run.unsaved) {
+            outbox::advance(connection, &run.cursor, &run.shards, &[]).await?;
+            run.unsaved = false;
+        }
+        Ok(())
+    }
+
+    async fn count(&self, connection: &AsyncPgConnection, runs: &mut Runs) -> Result<(), Failure> {
+        let mut waiting = 0;
+        for run in runs.iter_mut() {
+            waiting += outbox::waiting(connection, &run.shards, &run.cursor).await?;
+        }
+        metrics::gauge!("artel_persist_outbox_waiting").set(waiting as f64);
+        Ok(())
     }
 
     /// Says once that nobody listens to a kind of event; each is noted in the outbox and counted.
@@ -152,24 +273,27 @@ impl<B: Broker> Relay<B> {
     async fn settle(
         &self,
         connection: &AsyncPgConnection,
-        cursor: &mut Cursor,
+        run: &mut Run,
         page: &Page,
         outcomes: &[Outcome],
     ) -> Result<(), Failure> {
         let Some(last) = outcomes.len().checked_sub(1).and_then(|last| page.places.get(last)) else {
             return Ok(());
         };
-        let unwanted = |(event, outcome): (&Outgoing, &Outcome)| {
-            (*outcome == Outcome::Unroutable).then(|| {
+        let unwanted = page.events.iter().zip(&page.positions).zip(outcomes);
+        let unwanted = unwanted.filter(|(_, outcome)| **outcome == Outcome::Unroutable);
+        let unwanted: Vec<i64> = unwanted
+            .map(|((event, position), _)| {
                 self.tell_unwanted(event);
-                event.id.clone()
+                *position
             })
-        };
-        let unwanted: Vec<String> = page.events.iter().zip(outcomes).filter_map(unwanted).collect();
+            .collect();
         metrics::counter!("artel_persist_events_relayed_total").increment(outcomes.len() as u64);
         metrics::counter!("artel_persist_events_unroutable_total").increment(unwanted.len() as u64);
-        outbox::advance(connection, last, &unwanted).await?;
-        *cursor = *last;
+        // Only of those shards that had events: of the others there is nothing up to here.
+        outbox::advance(connection, last, &page.shards(outcomes.len()), &unwanted).await?;
+        run.cursor = *last;
+        run.unsaved = true;
         Ok(())
     }
 }

@@ -7,53 +7,46 @@ use diesel_async::AsyncPgConnection;
 use futures::future::try_join_all;
 use uuid::Uuid;
 
+use super::shards::shard_array;
 use crate::failure::Failure;
+use crate::measure::Name;
 use crate::sql::{DriverRow, Statement, with_column};
-use crate::value::{self, Array, Kind, read_i64};
+use crate::value::{self, Array, Kind, read_i32, read_i64};
 
-/// The number of the lock that one relay holds.
-const LOCK: i64 = 0x0061_7274_656c_0001;
+/// Into how many shards events are divided by their keys: as many as `artel_shard` has.
+pub(super) const SHARDS: usize = 16;
 
-/// The next window: up to the oldest transaction still running, where its positions begin, and whether there is more
-/// behind it.
+/// The next window: up to the oldest transaction still running, or up to where others wait; where its positions begin;
+/// and whether there is more behind it.
+///
+/// `+ 0` keeps the planner from looking for the least position by walking through all that there are.
 const OPEN: &str = "WITH until AS MATERIALIZED (
-    SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS txid
+    SELECT least(pg_snapshot_xmin(pg_current_snapshot())::text::bigint, $2) AS txid
 )
-SELECT u.txid, (SELECT min(o.position) FROM outbox o WHERE o.txid >= $1 AND o.txid < u.txid),
+SELECT u.txid, (SELECT min(o.position + 0) FROM outbox o WHERE o.txid >= $1 AND o.txid < u.txid),
     EXISTS (SELECT FROM outbox o WHERE o.txid >= greatest($1, u.txid))
 FROM until u";
 
 /// `+ 0` leaves the planner the index on positions alone: with the one on transactions it would sort a whole backlog for
 /// each page of it.
 const READ: &str =
-    "SELECT position, id, workspace_id, type, name, key, body, actor_user, actor_service, trace, time, expire_time
-FROM outbox WHERE position > $3 AND txid + 0 >= $1 AND txid + 0 < $2 ORDER BY position LIMIT $4";
+    "SELECT position, id, workspace_id, type, name, key, body, actor_user, actor_service, trace, time, expire_time,
+    artel_shard(key)
+FROM outbox
+WHERE position > $3 AND txid + 0 >= $1 AND txid + 0 < $2 AND artel_shard(key) = ANY($5) ORDER BY position LIMIT $4";
+
+/// A backlog is not counted to its end.
+const MOST_COUNTED: i64 = 10_000;
+const WAITING: &str = "SELECT count(*) FROM (
+    SELECT FROM outbox WHERE txid >= $1 AND position + 0 > $2 AND artel_shard(key) = ANY($4) LIMIT $3
+) AS waiting";
 
 const ADVANCE: &str =
-    "UPDATE relay SET txid = $1, until = $2, position = $3, time = now() WHERE name = 'outbox'";
+    "UPDATE relay SET txid = $1, until = $2, position = $3, time = now() WHERE shard = ANY($4)";
 
-const MARK: &str = "UPDATE outbox SET unroutable = true WHERE txid >= $1 AND txid < $2 AND id = ANY($3)";
+const MARK: &str = "UPDATE outbox SET unroutable = true WHERE position = ANY($1)";
 
-/// In a cluster that was restored from a dump transactions count from the beginning again, so those of the dump seem to
-/// lie in the future. What was published goes before the next window, what was not into it. What was committed since,
-/// which has greater positions than anything in the dump, stays as it is.
-const RESTORED: &str = "WITH future AS MATERIALIZED (
-    SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS txid
-), dump AS MATERIALIZED (
-    SELECT r.txid, r.until, r.position, greatest(
-        (SELECT max(o.position) FROM outbox o WHERE o.txid >= f.txid),
-        CASE WHEN r.txid >= f.txid THEN r.position END
-    ) AS last
-    FROM relay r, future f WHERE r.name = 'outbox'
-), moved AS (
-    UPDATE outbox o
-    SET txid = CASE WHEN o.txid < d.txid OR o.txid < d.until AND o.position <= d.position THEN 0 ELSE 1 END
-    FROM dump d WHERE o.position <= d.last
-)
-UPDATE relay r SET txid = 1, until = 1, position = 0
-FROM dump d WHERE r.name = 'outbox' AND d.last IS NOT NULL";
-
-/// How far the relay is: everything of the transactions before `txid` is published, and of those from there up to
+/// How far the relay is with a shard: everything of the transactions before `txid` is published, and of those from there up to
 /// `until` everything up to `position`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor {
@@ -68,121 +61,199 @@ pub(super) struct Page {
     pub(super) events: Vec<Outgoing>,
     /// Where the relay is when an event is published, one for each.
     pub(super) places: Vec<Cursor>,
+    /// The shard of each.
+    shards: Vec<i32>,
+    /// The position of each.
+    pub(super) positions: Vec<i64>,
     /// Where the relay is before the first of them: there was nothing up to here.
     start: Cursor,
+    /// Events lie between the cursor it was read from and its start, of other shards or of this one.
+    pub(super) passed: bool,
     /// There are more, but an older transaction still runs.
     pub(super) is_blocked: bool,
 }
 
-/// True once this connection is the one that relays.
-pub(super) async fn lock(connection: &AsyncPgConnection) -> Result<bool, Failure> {
-    let statement =
-        Statement::fixed("SELECT pg_try_advisory_lock($1)").bind(Kind::Bigint, value::bigint(LOCK));
-    let rows = statement.load(connection).await?;
-    Ok(rows.first().is_some_and(|row| with_column(row, 0, |cell| cell == Some(&[1]))))
-}
-
 /// Makes the connection and the outbox ready.
 pub(super) async fn prepare(connection: &AsyncPgConnection) -> Result<(), Failure> {
-    // A cursor that is lost in a crash costs a batch published twice, not a flush for each.
-    Statement::fixed("SET synchronous_commit = off").load(connection).await?;
-    Statement::fixed(RESTORED).load(connection).await?;
+    // A cursor that is lost in a crash costs a batch published twice, not a flush for each. A process that hangs, or a
+    // machine that is gone, does not keep its shards for longer than this; the relay itself is never silent for so long.
+    for setting in [
+        "SET synchronous_commit = off",
+        "SET idle_session_timeout = '10s'",
+        "SET tcp_keepalives_idle = 2",
+        "SET tcp_keepalives_interval = 1",
+        "SET tcp_keepalives_count = 3",
+        "SELECT artel_restore_relay()",
+    ] {
+        Statement::fixed(setting).named(Name::of("relay.prepare")).load(connection).await?;
+    }
     Ok(())
 }
 
+/// The first three columns as a cursor.
+pub(super) fn cursor(row: &DriverRow) -> Cursor {
+    let number = |index| number(row, index).unwrap_or_default();
+    Cursor { txid: number(0), until: number(1), position: number(2) }
+}
+
 impl Cursor {
-    pub(super) async fn read(connection: &AsyncPgConnection) -> Result<Self, Failure> {
-        let rows = Statement::fixed("SELECT txid, until, position FROM relay WHERE name = 'outbox'")
-            .load(connection)
-            .await?;
-        let row = rows.first().ok_or_else(|| Failure::Refused("the relay has lost its cursor".to_owned()))?;
-        let number = |index| number(row, index).unwrap_or_default();
-        Ok(Self { txid: number(0), until: number(1), position: number(2) })
+    /// The end of a window: everything of the transactions before `until` is published.
+    pub(super) fn end(until: i64) -> Self {
+        Self { txid: until, until, position: 0 }
     }
 
-    /// The window after this one, which is published to its end, and whether an older transaction holds back what is
-    /// behind it. `None` where there is nothing in it.
-    async fn next_window(&self, connection: &AsyncPgConnection) -> Result<(Option<Self>, bool), Failure> {
-        let rows =
-            Statement::fixed(OPEN).bind(Kind::Bigint, value::bigint(self.until)).load(connection).await?;
-        let Some(row) = rows.first() else { return Ok((None, false)) };
-        let blocked = with_column(row, 2, |cell| cell == Some(&[1]));
-        let window = number(row, 0).zip(number(row, 1));
-        Ok((window.map(|(until, first)| Self { txid: self.until, until, position: first - 1 }), blocked))
+    pub(super) fn is_at_end(&self) -> bool {
+        self.txid == self.until
     }
 }
 
 impl Page {
-    /// Nothing, at a place.
-    pub(super) fn empty(start: Cursor) -> Self {
-        Self { events: Vec::new(), places: Vec::new(), start, is_blocked: false }
-    }
-
-    /// Reads what may be published behind the cursor.
+    /// Reads what may be published of these shards behind the cursor, up to the transaction `bound` where there is one.
     ///
     /// Two transactions that change one row are over in the order of that row's lock, which need not be that of their
     /// numbers. They run at the same time, though, so one window holds both: in it the order is that of positions.
     pub(super) async fn read(
         connection: &AsyncPgConnection,
-        behind: &Cursor,
+        shards: &[i32],
+        behind: Cursor,
+        bound: Option<i64>,
         most: usize,
     ) -> Result<Self, Failure> {
-        let mut page = Self::empty(*behind);
-        page.fill(connection, most).await?;
+        let mut page = Self {
+            events: Vec::new(),
+            places: Vec::new(),
+            shards: Vec::new(),
+            positions: Vec::new(),
+            start: behind,
+            passed: false,
+            is_blocked: false,
+        };
+        if !behind.is_at_end() {
+            page.fill(connection, shards, most).await?;
+        }
         if page.events.is_empty() {
-            let (window, blocked) = behind.next_window(connection).await?;
-            page.is_blocked = blocked;
-            if let Some(window) = window {
-                page.start = window;
-                page.fill(connection, most).await?;
-            }
+            page.open(connection, shards, bound, most).await?;
         }
         Ok(page)
     }
 
-    async fn fill(&mut self, connection: &AsyncPgConnection, most: usize) -> Result<(), Failure> {
-        let statement = Statement::fixed(READ)
-            .bind(Kind::Bigint, value::bigint(self.start.txid))
-            .bind(Kind::Bigint, value::bigint(self.start.until))
-            .bind(Kind::Bigint, value::bigint(self.start.position))
-            .bind(Kind::Bigint, value::bigint(i64::try_from(most).unwrap_or(i64::MAX)));
-        for row in statement.load(connection).await? {
-            self.places.push(Cursor { position: number(&row, 0).unwrap_or_default(), ..self.start });
-            self.events.push(event(&row));
+    /// Opens the window behind the one that was published to its end, and reads what is in it.
+    async fn open(
+        &mut self,
+        connection: &AsyncPgConnection,
+        shards: &[i32],
+        bound: Option<i64>,
+        most: usize,
+    ) -> Result<(), Failure> {
+        let from = self.start.until;
+        self.passed = !self.start.is_at_end();
+        self.start = Cursor::end(from);
+        let rows = Statement::fixed(OPEN)
+            .named(Name::of("outbox.window"))
+            .bind(Kind::Bigint, value::bigint(from))
+            .bind(Kind::Bigint, value::bigint(bound.unwrap_or(i64::MAX)))
+            .load(connection)
+            .await?;
+        let Some(row) = rows.first() else { return Ok(()) };
+        // Behind where others wait there is more by its nature: that is not being held up.
+        self.is_blocked = bound.is_none() && with_column(row, 2, |cell| cell == Some(&[1]));
+        let until = number(row, 0).unwrap_or(from).max(from);
+        match number(row, 1) {
+            None => self.start = Cursor::end(until),
+            Some(first) => {
+                self.passed = true;
+                self.start = Cursor { txid: from, until, position: first - 1 };
+                self.fill(connection, shards, most).await?;
+            }
         }
         Ok(())
     }
 
+    async fn fill(
+        &mut self,
+        connection: &AsyncPgConnection,
+        shards: &[i32],
+        most: usize,
+    ) -> Result<(), Failure> {
+        let mut statement = Statement::fixed(READ)
+            .named(Name::of("outbox.page"))
+            .bind(Kind::Bigint, value::bigint(self.start.txid))
+            .bind(Kind::Bigint, value::bigint(self.start.until))
+            .bind(Kind::Bigint, value::bigint(self.start.position))
+            .bind(Kind::Bigint, value::bigint(i64::try_from(most).unwrap_or(i64::MAX)));
+        statement.push_array(shard_array(shards));
+        let end = Cursor::end(self.start.until);
+        for row in statement.load(connection).await? {
+            let position = number(&row, 0).unwrap_or_default();
+            self.positions.push(position);
+            self.places.push(Cursor { position, ..self.start });
+            self.shards.push(with_column(&row, 12, |cell| cell.and_then(read_i32)).unwrap_or_default());
+            self.events.push(event(&row));
+        }
+        // Nothing comes into a window any more: what does not fill a page is its end.
+        if self.events.len() < most {
+            match self.places.last_mut() {
+                Some(last) => *last = end,
+                None => self.start = end,
+            }
+        }
+        Ok(())
+    }
+
+    /// The shards of the first so many events.
+    pub(super) fn shards(&self, count: usize) -> Vec<i32> {
+        let mut shards: Vec<i32> = self.shards.iter().take(count).copied().collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
+    }
+
     /// The place of its last event.
-    pub(super) fn end(&self) -> &Cursor {
-        self.places.last().unwrap_or(&self.start)
+    pub(super) fn end(&self) -> Cursor {
+        self.places.last().copied().unwrap_or(self.start)
     }
 }
 
-/// Moves the cursor, and marks the events that no queue wanted.
+/// Moves the cursor of shards, and marks the events at the positions that no queue wanted.
 pub(super) async fn advance(
     connection: &AsyncPgConnection,
     at: &Cursor,
-    unroutable: &[String],
+    shards: &[i32],
+    unroutable: &[i64],
 ) -> Result<(), Failure> {
     let mut statements = Vec::new();
     if !unroutable.is_empty() {
-        let mut ids = Array::new(Kind::Uuid);
-        unroutable.iter().filter_map(|id| value::uuid(id)).for_each(|id| ids.push(Some(&id)));
-        let mut mark = Statement::fixed(MARK)
-            .bind(Kind::Bigint, value::bigint(at.txid))
-            .bind(Kind::Bigint, value::bigint(at.until));
-        mark.push_array(ids);
+        let mut positions = Array::new(Kind::Bigint);
+        unroutable.iter().for_each(|position| positions.push(Some(&position.to_be_bytes())));
+        let mut mark = Statement::fixed(MARK).named(Name::of("outbox.mark"));
+        mark.push_array(positions);
         statements.push(mark);
     }
-    statements.push(
-        Statement::fixed(ADVANCE)
-            .bind(Kind::Bigint, value::bigint(at.txid))
-            .bind(Kind::Bigint, value::bigint(at.until))
-            .bind(Kind::Bigint, value::bigint(at.position)),
-    );
+    let mut advance = Statement::fixed(ADVANCE)
+        .named(Name::of("relay.advance"))
+        .bind(Kind::Bigint, value::bigint(at.txid))
+        .bind(Kind::Bigint, value::bigint(at.until))
+        .bind(Kind::Bigint, value::bigint(at.position));
+    advance.push_array(shard_array(shards));
+    statements.push(advance);
     try_join_all(statements.into_iter().map(|statement| statement.load(connection))).await?;
     Ok(())
+}
+
+/// About how many events of these shards wait behind the cursor; [`MOST_COUNTED`] where there are that many or more.
+pub(super) async fn waiting(
+    connection: &AsyncPgConnection,
+    shards: &[i32],
+    behind: &Cursor,
+) -> Result<i64, Failure> {
+    let mut statement = Statement::fixed(WAITING)
+        .named(Name::of("outbox.count"))
+        .bind(Kind::Bigint, value::bigint(behind.txid))
+        .bind(Kind::Bigint, value::bigint(behind.position))
+        .bind(Kind::Bigint, value::bigint(MOST_COUNTED));
+    statement.push_array(shard_array(shards));
+    let rows = statement.load(connection).await?;
+    Ok(rows.first().and_then(|row| number(row, 0)).unwrap_or_default())
 }
 
 fn event(row: &DriverRow) -> Outgoing {

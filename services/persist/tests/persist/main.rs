@@ -14,6 +14,8 @@ mod reads;
 mod relay;
 mod schema;
 mod series;
+mod shards;
 mod support;
+mod sweep;
 mod tenancy;
 mod trace;
