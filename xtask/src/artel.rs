@@ -52,8 +52,13 @@ pub fn cargo() -> Command {
 
 /// Builds it and gives its path. What cargo prints goes to `logs/build.log`, and into an error.
 pub fn build(log: &Path, release: bool, step: &Step) -> Result<PathBuf> {
+    binary(log, "artel", release, step)
+}
+
+/// The same for the package and binary of that name.
+pub fn binary(log: &Path, name: &str, release: bool, step: &Step) -> Result<PathBuf> {
     let mut child = cargo()
-        .args(["build", "--bin", "artel", "--message-format=json-render-diagnostics"])
+        .args(["build", "--package", name, "--bin", name, "--message-format=json-render-diagnostics"])
         .args(release.then_some("--release"))
         .current_dir(root())
         .stdin(Stdio::null())
@@ -75,21 +80,21 @@ pub fn build(log: &Path, release: bool, step: &Step) -> Result<PathBuf> {
         });
         let mut messages = String::new();
         let read = out.read_to_string(&mut messages);
-        (said.join().unwrap_or_default(), read.map(|_| executable(&messages)))
+        (said.join().unwrap_or_default(), read.map(|_| executable(&messages, name)))
     });
     files::write_public(log, &said)?;
     if !child.wait()?.success() {
         let lines: Vec<&str> = said.lines().collect();
         let end = lines[lines.len().saturating_sub(60)..].join("\n");
-        bail!("`cargo build --bin artel` failed. The end of {}:\n{end}", log.display());
+        bail!("`cargo build --bin {name}` failed. The end of {}:\n{end}", log.display());
     }
-    executable?.context("cargo built no binary `artel`")
+    executable?.with_context(|| format!("cargo built no binary `{name}`"))
 }
 
-fn executable(messages: &str) -> Option<PathBuf> {
+fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     messages.lines().rev().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        let ours = message["target"]["name"] == "artel";
+        let ours = message["target"]["name"] == name;
         message["executable"].as_str().filter(|_| ours).map(PathBuf::from)
     })
 }
@@ -249,6 +254,6 @@ mod tests {
         let said = r#"{"target":{"name":"artel_order"},"executable":null}
 {"target":{"name":"artel"},"executable":"/target/debug/artel"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(executable(said), Some(PathBuf::from("/target/debug/artel")));
+        assert_eq!(executable(said, "artel"), Some(PathBuf::from("/target/debug/artel")));
     }
 }

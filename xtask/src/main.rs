@@ -64,6 +64,7 @@ enum Command {
     Compose(commands::compose::Args),
     Proto(commands::proto::Args),
     New(commands::new::Args),
+    Bench(commands::bench::Args),
     Events(commands::events::Args),
     /// Waits for its owner's end and cleans up after it (started by `up` itself)
     #[command(hide = true)]
@@ -96,6 +97,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Test(args) => commands::test::run(&args),
         Command::Components(args) => commands::components::run(&State::open(&folder)?, &args),
         Command::Events(args) => commands::events::run(&State::open(&folder)?, &args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::New(args) => commands::new::run(&args),
         Command::Proto(args) => commands::proto::run(&args),
         Command::Compose(args) => commands::compose::run(&State::open(&folder)?, &args),

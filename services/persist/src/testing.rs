@@ -153,7 +153,7 @@ impl TestDatabase {
     /// # Errors
     /// Where the database does not fit.
     pub async fn persist(&self) -> anyhow::Result<Service> {
-        Ok(api(Arc::new(Persist::open(&self.settings()?).await?)))
+        alone(&self.settings()?).await
     }
 
     /// Persist with a relay to this broker, which runs until the test's runtime ends or the handle is aborted.
@@ -194,6 +194,14 @@ impl Drop for TestDatabase {
         });
         let _ = dropping.join();
     }
+}
+
+/// Persist with these settings, without a relay: events stay in the outbox.
+///
+/// # Errors
+/// Where the database does not fit.
+pub async fn alone(settings: &Settings) -> anyhow::Result<Service> {
+    Ok(api(Arc::new(Persist::open(settings).await?)))
 }
 
 /// Persist with these settings and a relay to this broker.

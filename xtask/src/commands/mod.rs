@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub mod bench;
 pub mod components;
 pub mod compose;
 pub mod doctor;

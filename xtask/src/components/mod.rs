@@ -30,7 +30,7 @@ pub struct Context {
 }
 
 /// Starts one component, waits until it is ready, and gives its address.
-type Starter = fn(&Context) -> Result<String>;
+pub type Starter = fn(&Context) -> Result<String>;
 
 /// Starts the components that the services need (everything but Envoy), beside each other, and `meanwhile`
 /// beside them. RabbitMQ takes 10 s, the others 2 s at most.
@@ -38,16 +38,28 @@ type Starter = fn(&Context) -> Result<String>;
 /// # Errors
 /// Every one that failed, one after the other.
 pub fn start(context: &Context, meanwhile: impl FnOnce() -> Result<()> + Send) -> Result<()> {
-    let starters: [(&str, Starter); 4] = [
+    let all: [(&str, Starter); 4] = [
         ("RabbitMQ", rabbitmq::start),
         ("PostgreSQL", postgres::start),
         ("Consul", consul::start),
         ("Redis", redis::start),
     ];
+    start_some(context, &all, meanwhile)
+}
+
+/// The same of some of them.
+///
+/// # Errors
+/// Every one that failed, one after the other.
+pub fn start_some(
+    context: &Context,
+    starters: &[(&'static str, Starter)],
+    meanwhile: impl FnOnce() -> Result<()> + Send,
+) -> Result<()> {
     let errors: Vec<String> = thread::scope(|scope| {
         let running: Vec<_> = starters
-            .into_iter()
-            .map(|(name, start)| {
+            .iter()
+            .map(|&(name, start)| {
                 scope.spawn(move || -> Result<()> {
                     let step = context.progress.step(name, "starting");
                     let text = start(context).map_err(|error| anyhow!("{name}: {error:#}"))?;

@@ -83,12 +83,12 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// A line that is easy to find in a long log.
-fn heading(text: &str) {
+pub fn heading(text: &str) {
     tell!("\n=== {text}");
 }
 
 /// Runs a command that shows what it does itself; ends it when we are told to end.
-fn show(command: &mut Command) -> Result<()> {
+pub fn show(command: &mut Command) -> Result<()> {
     let begin = Instant::now();
     let shown = shown(command);
     tell!("    $ {shown}");
@@ -135,7 +135,11 @@ fn filters(args: &Args) -> Vec<String> {
 }
 
 /// Runs `test` on components of its own, on free ports, in a folder of its own, which is kept if it fails.
-fn on_own_components(name: &str, keep: bool, test: impl FnOnce(&mut Session) -> Result<()>) -> Result<()> {
+pub fn on_own_components(
+    name: &str,
+    keep: bool,
+    test: impl FnOnce(&mut Session) -> Result<()>,
+) -> Result<()> {
     let folder = std::env::temp_dir().join(format!("artel-{name}-{}", std::process::id()));
     let state = State::open(&folder)?;
     let result = Session::begin(&state, Prefer::Free, None).and_then(|mut session| test(&mut session));

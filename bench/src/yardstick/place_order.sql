@@ -1,4 +1,4 @@
--- An order by hand: what Commit does in examples/bench_commit.rs, for pgbench.
+-- An order of three products by hand: five statements, and a row for each thing that Commit keeps besides.
 \set a random(1, 333)
 \set b random(334, 666)
 \set c random(667, 999)

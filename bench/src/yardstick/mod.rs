@@ -1,0 +1,5 @@
+//! What ours is compared with, run in the same call.
+
+pub mod confirms;
+pub mod echo;
+pub mod pgbench;
