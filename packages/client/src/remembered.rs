@@ -30,9 +30,21 @@ impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
     where
         K: std::borrow::Borrow<Q>,
     {
+        self.get_at(Instant::now(), key)
+    }
+
+    fn get_at<Q: Hash + Eq + ?Sized>(&self, now: Instant, key: &Q) -> Option<V>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.since.elapsed() >= self.generation {
-            kept.grow_old();
+        let age = now.saturating_duration_since(kept.since);
+        if age >= self.generation {
+            kept.grow_old(now);
+        }
+        // After a long silence what was young is too old as well.
+        if age >= self.generation * 2 {
+            kept.old.clear();
         }
         kept.young.get(key).or_else(|| kept.old.get(key)).cloned()
     }
@@ -40,17 +52,16 @@ impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
     pub(crate) fn insert(&self, key: K, value: V) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.young.len() >= self.most.div_ceil(2) {
-            kept.grow_old();
+            kept.grow_old(Instant::now());
         }
         kept.young.insert(key, value);
     }
 }
 
 impl<K, V> Kept<K, V> {
-    fn grow_old(&mut self) {
-        // What was not used for two generations is gone, too.
+    fn grow_old(&mut self, now: Instant) {
         self.old = std::mem::take(&mut self.young);
-        self.since = Instant::now();
+        self.since = now;
     }
 }
 
@@ -67,9 +78,18 @@ mod tests {
         }
         let kept = (0..1_000).filter(|number| remembered.get(number).is_some()).count();
         assert!((50..=100).contains(&kept), "{kept}");
-        let short = Remembered::new(100, Duration::ZERO);
-        short.insert(1, 1);
-        // Still there as the old generation, gone with the next look.
-        assert_eq!((short.get(&1), short.get(&1)), (Some(1), None));
+    }
+
+    #[test]
+    fn nothing_is_kept_for_longer_than_two_generations() {
+        let remembered = Remembered::new(100, Duration::from_secs(10));
+        let begin = Instant::now();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        remembered.insert(1, 1);
+        assert_eq!(remembered.get_at(after(11), &1), Some(1));
+        assert_eq!(remembered.get_at(after(22), &1), None);
+        // Not looked at in between: it is as old as if it had been.
+        remembered.insert(2, 2);
+        assert_eq!(remembered.get_at(after(60), &2), None);
     }
 }
