@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod absence;
+mod buckets;
 mod caching;
 mod support;
 mod throttling;
