@@ -9,6 +9,7 @@ mod bad_input;
 mod catalogue;
 mod chaos;
 mod discovery;
+mod edge;
 mod flow;
 mod grpc;
 mod metrics;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use crate::certificates::Certificates;
 use crate::components::{Context, postgres, rabbitmq, redis};
 use crate::process::{Kind, Spec};
 use crate::progress::Step;
@@ -118,6 +119,8 @@ pub struct Places {
     pub xds_bind: String,
     pub edge_bind: String,
     pub otlp: String,
+    pub tls_bind: String,
+    pub tls_pem: String,
 }
 
 impl Places {
@@ -138,6 +141,8 @@ impl Places {
                 ("xds_bind", &self.xds_bind),
                 ("edge_bind", &self.edge_bind),
                 ("otlp", &self.otlp),
+                ("tls_bind", &self.tls_bind),
+                ("tls_pem", &self.tls_pem),
             ],
         )
     }
@@ -160,6 +165,8 @@ pub fn configure(context: &Context) -> Result<()> {
         xds_bind: format!("127.0.0.1:{}", ports.get("xds")),
         edge_bind: format!("127.0.0.1:{}", ports.get("edge")),
         otlp: collector.map(|port| format!("http://127.0.0.1:{port}")).unwrap_or_default(),
+        tls_bind: format!("127.0.0.1:{}", ports.get("edge_tls")),
+        tls_pem: Certificates::ensure(&state.tls(), secrets)?.edge.display().to_string(),
     };
     files::write_private(&state.artel_toml(), &places.toml()?)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::certificates::Certificates;
 use crate::components::{Context, consul, envoy, postgres, rabbitmq, redis};
 use crate::mesh::{self, Addresses};
 use crate::{files, progress::Progress, state::State};
@@ -18,6 +19,8 @@ fn fixed(context: &Context) -> Result<Value> {
     let api = envoy::api(context);
     Ok(json!({
         "api": api,
+        "apiTls": envoy::api_tls(context),
+        "certificateAuthority": Certificates::of(&state.tls()).authority,
         "docs": format!("{api}/docs"),
         "consul": consul::url(context),
         "rabbitmq": rabbitmq::url(context)?,

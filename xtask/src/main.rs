@@ -5,6 +5,7 @@
 mod say;
 
 mod artel;
+mod certificates;
 mod commands;
 mod components;
 mod contracts;

@@ -22,6 +22,7 @@ const STANDARD: &[(&str, u16)] = &[
     ("consul_server", 8300),
     ("consul_gossip", 8301),
     ("edge", 8080),
+    ("edge_tls", 8443),
     ("envoy_admin", 9901),
     ("xds", 18000),
     ("smtp", 1025),

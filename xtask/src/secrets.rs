@@ -30,6 +30,19 @@ impl Secrets {
         Ok(self.folder.join(name))
     }
 
+    /// Any text, made at first use.
+    pub fn text(&self, name: &str, make: impl FnOnce() -> Result<String>) -> Result<String> {
+        let path = self.folder.join(name);
+        if let Ok(text) = fs::read_to_string(&path)
+            && !text.is_empty()
+        {
+            return Ok(text);
+        }
+        let text = make()?;
+        files::write_private(&path, &text)?;
+        Ok(text)
+    }
+
     fn hex(&self, name: &str, bytes: usize) -> Result<String> {
         let path = self.folder.join(name);
         if let Ok(text) = fs::read_to_string(&path) {

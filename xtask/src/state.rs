@@ -73,6 +73,11 @@ impl State {
         self.root.join("secrets")
     }
 
+    /// The certificates of HTTPS.
+    pub fn tls(&self) -> PathBuf {
+        self.root.join("tls")
+    }
+
     /// A generated configuration file.
     pub fn config(&self, name: &str) -> PathBuf {
         self.root.join("config").join(name)

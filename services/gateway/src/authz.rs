@@ -1,4 +1,4 @@
-//! The body check as Envoy asks for it: its external authorization protocol.
+//! The check of requests as Envoy asks for it: its external authorization protocol.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use envoy_types::pb::envoy::r#type::v3::HttpStatus;
 use envoy_types::pb::google::rpc;
 use tonic::{Code, Request, Response, Status};
 
-use crate::body::{self, Bodies};
+use crate::request::{self, Shapes};
 use crate::surface::Surface;
 
-/// Answers Envoy whether a JSON body may go on.
+/// Answers Envoy whether query and JSON body of a request may go on.
 #[derive(Debug, Clone)]
-pub struct BodyCheck {
-    bodies: Arc<Bodies>,
+pub struct RequestCheck {
+    shapes: Arc<Shapes>,
     most: u32,
 }
 
-impl BodyCheck {
-    /// A check of all JSON bodies of the surface, of at most so many bytes.
+impl RequestCheck {
+    /// A check of all REST requests of the surface, with bodies of at most so many bytes.
     #[must_use]
     pub fn new(surface: &Surface, most: u32) -> Self {
-        Self { bodies: Arc::new(Bodies::read(surface, annotations::pool())), most }
+        Self { shapes: Arc::new(Shapes::read(surface, annotations::pool())), most }
     }
 
     /// As a tonic service.
@@ -35,27 +35,29 @@ impl BodyCheck {
 }
 
 #[tonic::async_trait]
-impl Authorization for BodyCheck {
+impl Authorization for RequestCheck {
     async fn check(
         &self,
         request: Request<auth::CheckRequest>,
     ) -> Result<Response<auth::CheckResponse>, Status> {
         let attributes = request.into_inner().attributes.unwrap_or_default();
         let subject =
-            attributes.context_extensions.get(body::SUBJECT).map(String::as_str).unwrap_or_default();
+            attributes.context_extensions.get(request::SUBJECT).map(String::as_str).unwrap_or_default();
         let http = attributes.request.and_then(|request| request.http).unwrap_or_default();
+        let id = http.headers.get("x-request-id").map(String::as_str).unwrap_or_default();
         let bytes = if http.raw_body.is_empty() { http.body.as_bytes() } else { &http.raw_body };
         // Envoy's own limit is that of a buffer, which the last piece of a body may exceed.
         if bytes.len() > self.most as usize {
-            return Ok(Response::new(refusal(413, body::too_large(self.most))));
+            return Ok(Response::new(refusal(413, request::too_large(self.most, id))));
         }
-        let problems = self.bodies.problems(subject, bytes);
+        let query = http.path.split_once('?').map_or("", |(_, query)| query);
+        let problems = self.shapes.problems(subject, query, bytes);
         if problems.is_empty() {
             let status = Some(rpc::Status { code: Code::Ok as i32, ..Default::default() });
             return Ok(Response::new(auth::CheckResponse { status, ..Default::default() }));
         }
-        metrics::counter!("gateway_bodies_refused_total").increment(1);
-        Ok(Response::new(refusal(400, body::answer(problems))))
+        metrics::counter!("gateway_requests_refused_total").increment(1);
+        Ok(Response::new(refusal(400, request::answer(problems, id))))
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use artel_config::{Section, Shape};
 use serde::{Deserialize, Serialize};
 
+use crate::limits::Limits;
+
 /// The documented defaults of section `[gateway]`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
 
@@ -52,20 +54,39 @@ pub struct GatewayConfig {
     pub access_log_percent: u8,
     /// From when on a call is slow.
     pub slow_ms: u32,
+    /// From which size on answers are compressed; 0 for never.
+    pub compress_from_bytes: u32,
+    /// HTTPS.
+    pub tls: Tls,
+    /// How many requests are taken.
+    pub limits: Limits,
+}
+
+/// The table `[gateway.tls]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Where Envoy opens HTTPS; empty for nowhere.
+    pub bind: String,
+    /// Certificates and private key, as Envoy finds them.
+    pub pem: String,
+    /// How long browsers come over HTTPS only.
+    pub hsts_seconds: u32,
 }
 
 /// A value that cannot be.
 #[derive(Debug, thiserror::Error)]
 #[error("gateway.{key}: {problem}")]
 pub struct ConfigError {
-    key: &'static str,
-    problem: &'static str,
+    key: String,
+    problem: String,
 }
 
 impl Section for GatewayConfig {
     const DEFAULTS: &'static str = DEFAULTS;
+    const LIVE: &'static [&'static str] = &["cors_origins", "limits"];
     // Each copy has its own.
-    const LOCAL: &'static [&'static str] = &["xds_bind", "edge_bind"];
+    const LOCAL: &'static [&'static str] = &["xds_bind", "edge_bind", "tls.bind", "tls.pem"];
 
     fn check(&self) -> anyhow::Result<()> {
         Ok(self.possible()?)
@@ -94,11 +115,27 @@ impl GatewayConfig {
             (self.retry_budget_percent <= 100, "retry_budget_percent", "must be at most 100"),
             ((6..=30).contains(&self.keys_cache_seconds), "keys_cache_seconds", "must be 6 to 30"),
             (self.access_log_percent <= 100, "access_log_percent", "must be at most 100"),
+            (self.tls.is_readable(), "tls.bind", "must be an address with a port, as 0.0.0.0:8443, or empty"),
+            (
+                self.tls_bind() != Some(self.edge_bind),
+                "tls.bind",
+                "must be another address than edge_bind, which is without TLS",
+            ),
+            (
+                self.tls.bind.is_empty() || !self.tls.pem.is_empty(),
+                "tls.pem",
+                "must name the file with certificate and key where tls.bind is set",
+            ),
         ];
         match rules.into_iter().find(|(fine, ..)| !fine) {
-            Some((_, key, problem)) => Err(ConfigError { key, problem }),
-            None => Ok(()),
+            Some((_, key, problem)) => Err(ConfigError { key: key.to_owned(), problem: problem.to_owned() }),
+            None => self.limits.possible().map_err(|(key, problem)| ConfigError { key, problem }),
         }
+    }
+
+    /// Where Envoy opens HTTPS, if it does.
+    pub(crate) fn tls_bind(&self) -> Option<SocketAddr> {
+        self.tls.bind.parse().ok()
     }
 
     pub(crate) fn timeout(&self) -> Duration {
@@ -107,5 +144,11 @@ impl GatewayConfig {
 
     pub(crate) fn idle_timeout(&self) -> Duration {
         Duration::from_millis(self.idle_timeout_ms)
+    }
+}
+
+impl Tls {
+    fn is_readable(&self) -> bool {
+        self.bind.is_empty() || self.bind.parse::<SocketAddr>().is_ok_and(|bind| bind.port() != 0)
     }
 }

@@ -10,11 +10,12 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::authz::BodyCheck;
+use crate::authz::RequestCheck;
 use crate::catalogue::Catalogue;
 use crate::config::GatewayConfig;
+use crate::limiter::Limiter;
 use crate::reflection;
-use crate::surface::Surface;
+use crate::surface::{GATEWAY, Surface};
 use crate::xds::{DiscoveryServer, Snapshot};
 
 /// What the gateway knows, as a snapshot that is replaced when it learns more.
@@ -22,6 +23,7 @@ use crate::xds::{DiscoveryServer, Snapshot};
 pub struct ControlPlane {
     surface: Surface,
     max_body_bytes: u32,
+    limiter: Limiter,
     hosts: BTreeSet<String>,
     state: Mutex<(Catalogue, Snapshot)>,
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
@@ -30,12 +32,13 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// A control plane that knows the contracts and no instance yet.
     #[must_use]
-    pub fn new(surface: Surface, config: &GatewayConfig) -> Self {
+    pub fn new(surface: Surface, config: &GatewayConfig, limiter: Limiter) -> Self {
         let snapshot = Snapshot::build(&surface, config);
         let hosts = surface.hosts();
         Self {
             surface,
             max_body_bytes: config.max_body_bytes,
+            limiter,
             hosts,
             state: Mutex::new((Catalogue::default(), snapshot)),
             snapshots: watch::Sender::new(None),
@@ -60,7 +63,23 @@ impl ControlPlane {
         metrics::gauge!("gateway_instances", "service" => service.to_owned())
             .set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
         tracing::info!(service, count, "instances changed");
+        if service == GATEWAY {
+            self.limiter.learn_gateways(count);
+        }
         snapshot.locate(catalogue);
+        self.tell(catalogue, snapshot);
+    }
+
+    /// Takes a configuration of which what may change while Envoy runs has changed.
+    pub fn configure(&self, config: &GatewayConfig) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (catalogue, snapshot) = &mut *state;
+        *snapshot = Snapshot::build(&self.surface, config);
+        snapshot.locate(catalogue);
+        self.tell(catalogue, snapshot);
+    }
+
+    fn tell(&self, catalogue: &Catalogue, snapshot: &Snapshot) {
         if catalogue.covers(&self.hosts) {
             self.snapshots.send_replace(Some(Arc::new(snapshot.clone())));
         }
@@ -72,7 +91,8 @@ impl ControlPlane {
         self.snapshots.subscribe()
     }
 
-    /// Serves Envoys until `stop`: their configuration, the check of bodies, and reflection for the world.
+    /// Serves Envoys until `stop`: their configuration, the check of requests, their limits, and reflection for the
+    /// world.
     ///
     /// # Errors
     /// When the listener fails, or the descriptors contradict themselves.
@@ -82,7 +102,8 @@ impl ControlPlane {
             .http2_keepalive_timeout(Some(Duration::from_secs(5)))
             .tcp_nodelay(true)
             .add_service(DiscoveryServer::new(self.snapshots(), stop.clone()).into_service())
-            .add_service(BodyCheck::new(&self.surface, self.max_body_bytes).into_service())
+            .add_service(RequestCheck::new(&self.surface, self.max_body_bytes).into_service())
+            .add_service(self.limiter.clone().into_service())
             .add_service(reflection::builder(&self.surface)?.build_v1()?)
             .add_service(reflection::builder(&self.surface)?.build_v1alpha()?)
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())

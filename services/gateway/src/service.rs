@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use artel_discovery::Instances;
-use artel_handle::{CancellationToken, Host, Service};
+use artel_handle::{CancellationToken, Host, Live, Service};
 use artel_proto::annotations;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::GatewayConfig;
 use crate::control::ControlPlane;
+use crate::limiter::Limiter;
 use crate::pages;
 use crate::surface::{GATEWAY, Surface};
 
@@ -21,8 +22,10 @@ use crate::surface::{GATEWAY, Surface};
 /// # Errors
 /// Where the configuration is wrong, the contracts cannot be put on the map, or the control plane's port is taken.
 pub async fn service(host: Host) -> anyhow::Result<Service> {
-    let config = host.settings::<GatewayConfig>()?.get();
-    let control = Arc::new(ControlPlane::new(Surface::read(annotations::pool())?, &config));
+    let live = host.settings::<GatewayConfig>()?;
+    let config = live.get();
+    let limiter = Limiter::open(live.clone(), host.mesh().redis.reveal())?;
+    let control = Arc::new(ControlPlane::new(Surface::read(annotations::pool())?, &config, limiter));
     let listener = TcpListener::bind(config.xds_bind)
         .await
         .with_context(|| format!("gateway.xds_bind: cannot listen on {}", config.xds_bind))?;
@@ -34,8 +37,9 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
         let (name, instances, control) = (name.clone(), host.consul().watch(name), control.clone());
         service = service.task(move |draining| follow(name, instances, control, draining, grace));
     }
-    let snapshots = control.snapshots();
+    let (snapshots, following) = (control.snapshots(), control.clone());
     Ok(service
+        .task(move |draining| reconfigure(live, following, draining))
         .task(move |draining| say_when_ready(snapshots, ready, draining))
         .task(move |draining| serve(control, listener, draining, grace)))
 }
@@ -63,6 +67,17 @@ async fn follow(
         () = learn => {}
         () = after(&draining, grace) => {}
     }
+}
+
+/// Takes what an operator changes.
+async fn reconfigure(mut live: Live<GatewayConfig>, control: Arc<ControlPlane>, draining: CancellationToken) {
+    let follow = async {
+        loop {
+            let config = live.changed().await;
+            control.configure(&config);
+        }
+    };
+    draining.run_until_cancelled(follow).await;
 }
 
 /// Ready is who knows of every service where it is, or that it is nowhere.

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::artel::{Places, services};
+use crate::certificates::Certificates;
 use crate::components::{consul, envoy, postgres, rabbitmq, redis};
 use crate::files;
 use crate::secrets::Secrets;
@@ -90,6 +91,10 @@ pub fn write(folder: &Path, secrets: &Secrets) -> Result<()> {
         )?,
     )?;
 
+    let certificates = Certificates::ensure(&folder.join("tls"), secrets)?;
+    // Envoy is another user in its container.
+    fs::set_permissions(&certificates.edge, fs::Permissions::from_mode(0o644))?;
+
     let database = |role: &str| -> Result<String> {
         Ok(format!("postgres://{role}:{}@postgres:5432/artel", secrets.password(role)?))
     };
@@ -106,6 +111,8 @@ pub fn write(folder: &Path, secrets: &Secrets) -> Result<()> {
         xds_bind: "0.0.0.0:18000".into(),
         edge_bind: "0.0.0.0:8080".into(),
         otlp: String::new(),
+        tls_bind: "0.0.0.0:8443".into(),
+        tls_pem: "/etc/envoy/tls/edge.pem".into(),
     }
     .toml()?;
     for service in services() {
@@ -127,7 +134,8 @@ fn sections(whole: &str, names: &[&str], without: &[&str]) -> String {
     let mut text = String::new();
     for line in whole.lines() {
         if let Some(name) = line.strip_prefix('[') {
-            taken = names.contains(&name.trim_end_matches(']'));
+            let section = name.trim_end_matches(']').split('.').next().unwrap_or_default();
+            taken = names.contains(&section);
         }
         let key = line.split('=').next().unwrap_or_default().trim();
         if taken && !without.contains(&key) {

@@ -1,5 +1,6 @@
 use anyhow::Result;
 
+use crate::certificates::Certificates;
 use crate::mesh::{self, Instance};
 use crate::ports::Ports;
 use crate::process;
@@ -35,7 +36,12 @@ pub fn run(state: &State, _: &Args) -> Result<()> {
         let uptime = if record.alive() { seconds(record.uptime()) } else { "dead".to_owned() };
         say!("{name:<12} {:>8}  {uptime:<10} {:>8}  {}", record.pid, record.restarts, record.address);
     }
-    let Some(port) = Ports::remembered(state).get("consul").copied() else { return Ok(()) };
+    let ports = Ports::remembered(state);
+    let authority = Certificates::of(&state.tls()).authority;
+    if let Some(port) = ports.get("edge_tls").filter(|_| authority.is_file()) {
+        say!("\nHTTPS: https://localhost:{port}, trusted with `curl --cacert {}`", authority.display());
+    }
+    let Some(port) = ports.get("consul").copied() else { return Ok(()) };
     match mesh::instances(&format!("http://127.0.0.1:{port}")) {
         Err(error) => say!("\nConsul doesn't answer: {error:#}"),
         Ok(services) if services.values().all(Vec::is_empty) => {}

@@ -143,6 +143,7 @@ fn tell(context: &Context, time: Duration) -> Result<()> {
     let state = context.state.root().display().to_string();
     say!("\nArtel is up ({}).\n", seconds(time));
     say!("  API            {api}   (gRPC, gRPC-Web and REST)");
+    say!("  over HTTPS     {}   (trust {state}/tls/ca.pem)", envoy::api_tls(context));
     say!("  API reference  {api}/docs");
     say!("  Consul         {}/ui/", consul::url(context));
     say!(
@@ -154,6 +155,7 @@ fn tell(context: &Context, time: Duration) -> Result<()> {
     say!("  Mailbox        http://127.0.0.1:{}", context.ports.get("mailbox"));
     say!("  for scripts    {state}/endpoints.json");
     say!("\nTry:\n  curl '{api}/api/v1/products?pageSize=3'");
+    say!("  curl --cacert {state}/tls/ca.pem {}/api/v1/categories", envoy::api_tls(context));
     say!("  grpcurl -plaintext {} list", api.trim_start_matches("http://"));
     say!("  cargo xtask status        (in another terminal)");
     say!("\nCtrl-C drains and stops everything.");

@@ -68,6 +68,11 @@ pub fn api(context: &Context) -> String {
     format!("http://127.0.0.1:{}", context.ports.get("edge"))
 }
 
+/// The API over HTTPS, by the name that the certificate is for.
+pub fn api_tls(context: &Context) -> String {
+    format!("https://localhost:{}", context.ports.get("edge_tls"))
+}
+
 pub fn admin(context: &Context) -> String {
     format!("http://127.0.0.1:{}", context.ports.get("envoy_admin"))
 }

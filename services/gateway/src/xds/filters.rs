@@ -1,4 +1,5 @@
-//! What a request goes through, in order: origin, gRPC-Web, token, size, body, JSON, counting, and away.
+//! What a request goes through, in order: names, origin, compression, gRPC-Web, token, limits, size, body, JSON,
+//! counting, and away.
 
 use std::time::Duration;
 
@@ -17,31 +18,37 @@ use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 use envoy_types::pb::google::protobuf;
 use prost::{Message, Name};
 
-use super::clusters;
 use super::pack::{self, number, seconds, span};
 use super::replies::FAILURE;
+use super::{clusters, compression, ids, rations};
 use crate::config::GatewayConfig;
 use crate::surface::Surface;
 
 pub const CORS: &str = "envoy.filters.http.cors";
 pub const JWT: &str = "envoy.filters.http.jwt_authn";
 pub const BUFFER: &str = "envoy.filters.http.buffer";
+pub const RATELIMIT: &str = "envoy.filters.http.ratelimit";
 pub const EXT_AUTHZ: &str = "envoy.filters.http.ext_authz";
 pub const TRANSCODER: &str = "envoy.filters.http.grpc_json_transcoder";
 /// The requirement of a valid access token.
 pub const SIGNED_IN: &str = "signed_in";
+/// Under this name the token filter notes what a verified token says.
+pub const CLAIMS: &str = "claims";
 
 /// Who signs access tokens, and for whom they are.
 const ISSUER: &str = "artel";
 const AUDIENCE: &str = "artel";
 
-/// The filters.
-pub fn build(surface: &Surface, config: &GatewayConfig) -> Vec<hcm::HttpFilter> {
-    vec![
-        filter(CORS, &cors::Cors {}),
+/// The filters of the plain door or of HTTPS.
+pub fn build(surface: &Surface, config: &GatewayConfig, tls: bool) -> Vec<hcm::HttpFilter> {
+    let mut filters = ids::filters(config, tls);
+    filters.push(filter(CORS, &cors::Cors {}));
+    filters.extend(compression::filters(config));
+    filters.extend([
         // Before anything that may refuse: a browser's gRPC client must be able to read the refusal.
         filter("envoy.filters.http.grpc_web", &web::GrpcWeb {}),
         filter(JWT, &tokens(config)),
+        filter(RATELIMIT, &rations::filter()),
         // Unary requests only; streams switch it off and flow through.
         filter(BUFFER, &buffer::Buffer { max_request_bytes: number(config.max_body_bytes) }),
         // Routes with a JSON body switch it on.
@@ -52,10 +59,12 @@ pub fn build(surface: &Surface, config: &GatewayConfig) -> Vec<hcm::HttpFilter> 
             "envoy.filters.http.router",
             &router::Router { suppress_envoy_headers: true, ..Default::default() },
         ),
-    ]
+    ]);
+    filters
 }
 
-fn filter<M: Message + Name>(name: &str, config: &M) -> hcm::HttpFilter {
+/// A filter.
+pub fn filter<M: Message + Name>(name: &str, config: &M) -> hcm::HttpFilter {
     hcm::HttpFilter {
         name: name.to_owned(),
         config_type: Some(hcm::http_filter::ConfigType::TypedConfig(pack::any(config))),
@@ -63,8 +72,8 @@ fn filter<M: Message + Name>(name: &str, config: &M) -> hcm::HttpFilter {
     }
 }
 
-/// A token that is there must be good, everywhere; where the route says so, it must be there. It goes on to the
-/// service, which verifies it again.
+/// A token that is there must be good, everywhere but at the entrance; where the route says so, it must be there. It
+/// goes on to the service, which verifies it again.
 fn tokens(config: &GatewayConfig) -> jwt::JwtAuthentication {
     use jwt::jwt_requirement::RequiresType;
     let requirement = |kind| jwt::JwtRequirement { requires_type: Some(kind) };
@@ -92,6 +101,7 @@ fn tokens(config: &GatewayConfig) -> jwt::JwtAuthentication {
         clock_skew_seconds: 5,
         // So that the answer to an expired token can say that it is only that.
         failed_status_in_metadata: FAILURE.to_owned(),
+        payload_in_metadata: CLAIMS.to_owned(),
         from_headers: vec![jwt::JwtHeader {
             name: "authorization".to_owned(),
             value_prefix: "Bearer ".to_owned(),
@@ -115,7 +125,7 @@ fn tokens(config: &GatewayConfig) -> jwt::JwtAuthentication {
     }
 }
 
-/// The gateway reads JSON bodies against the contracts. Without a gateway they pass unread: the transcoder and the
+/// The gateway reads JSON bodies and queries against the contracts. Without a gateway they pass unread: the transcoder and the
 /// services still refuse what they would misunderstand.
 fn body_check(config: &GatewayConfig) -> authz::ExtAuthz {
     let service = core::GrpcService {
@@ -136,7 +146,9 @@ fn body_check(config: &GatewayConfig) -> authz::ExtAuthz {
             pack_as_bytes: true,
         }),
         // It needs none: tokens stay where they are.
-        allowed_headers: Some(matcher::ListStringMatcher { patterns: vec![pack::exactly("content-type")] }),
+        allowed_headers: Some(matcher::ListStringMatcher {
+            patterns: vec![pack::exactly("content-type"), pack::exactly("x-request-id")],
+        }),
         ..Default::default()
     }
 }

@@ -1,5 +1,7 @@
 //! The door: where Envoy listens, and what holds for every request before a route is found.
 
+use std::net::SocketAddr;
+
 use envoy_types::pb::envoy::config::accesslog::v3 as log;
 use envoy_types::pb::envoy::config::common::mutation_rules::v3 as mutation;
 use envoy_types::pb::envoy::config::core::v3 as core;
@@ -11,41 +13,61 @@ use envoy_types::pb::envoy::r#type::v3 as kind;
 use serde_json::json;
 
 use super::pack::{self, millis, number, seconds, span, truth};
-use super::{filters, replies, routes};
+use super::{filters, ids, replies, routes, tls};
 use crate::config::GatewayConfig;
 use crate::surface::Surface;
 
-/// The one listener.
-pub const NAME: &str = "edge";
+/// The plain listener.
+const PLAIN: &str = "edge";
+/// HTTPS.
+const TLS: &str = "edge_tls";
 
-/// The listener.
-pub fn build(surface: &Surface, config: &GatewayConfig) -> listener::Listener {
+/// The listeners, by name: the plain one, and HTTPS where the operator wants it.
+pub fn build(surface: &Surface, config: &GatewayConfig) -> Vec<listener::Listener> {
+    let plain = listener(PLAIN, config.edge_bind, None, surface, config);
+    let tls = config.tls_bind().map(|bind| listener(TLS, bind, Some(tls::socket()), surface, config));
+    [Some(plain), tls].into_iter().flatten().collect()
+}
+
+fn listener(
+    name: &str,
+    bind: SocketAddr,
+    socket: Option<core::TransportSocket>,
+    surface: &Surface,
+    config: &GatewayConfig,
+) -> listener::Listener {
+    let connections = connections(name, socket.is_some(), surface, config);
     let filter = listener::Filter {
         name: "envoy.filters.network.http_connection_manager".to_owned(),
-        config_type: Some(listener::filter::ConfigType::TypedConfig(pack::any(&connections(
-            surface, config,
-        )))),
+        config_type: Some(listener::filter::ConfigType::TypedConfig(pack::any(&connections))),
     };
+    let chain =
+        listener::FilterChain { filters: vec![filter], transport_socket: socket, ..Default::default() };
     listener::Listener {
-        name: NAME.to_owned(),
-        address: pack::address(config.edge_bind),
-        filter_chains: vec![listener::FilterChain { filters: vec![filter], ..Default::default() }],
+        name: name.to_owned(),
+        address: pack::address(bind),
+        filter_chains: vec![chain],
         per_connection_buffer_limit_bytes: number(1 << 20),
         tcp_backlog_size: number(1024),
         ..Default::default()
     }
 }
 
-fn connections(surface: &Surface, config: &GatewayConfig) -> hcm::HttpConnectionManager {
+fn connections(
+    name: &str,
+    tls: bool,
+    surface: &Surface,
+    config: &GatewayConfig,
+) -> hcm::HttpConnectionManager {
     hcm::HttpConnectionManager {
-        stat_prefix: NAME.to_owned(),
-        // HTTP/1.1 and HTTP/2 without TLS on one port, told apart by their first bytes.
+        stat_prefix: name.to_owned(),
+        // HTTP/1.1 and HTTP/2 on one port: told apart by their first bytes, or agreed on with TLS.
         codec_type: hcm::http_connection_manager::CodecType::Auto as i32,
         route_specifier: Some(hcm::http_connection_manager::RouteSpecifier::Rds(hcm::Rds {
             config_source: pack::from_ads(),
             route_config_name: routes::NAME.to_owned(),
         })),
-        http_filters: filters::build(surface, config),
+        http_filters: filters::build(surface, config, tls),
         local_reply_config: Some(replies::build(config)),
         early_header_mutation_extensions: vec![strip()],
         server_name: "artel".to_owned(),
@@ -87,14 +109,16 @@ fn connections(surface: &Surface, config: &GatewayConfig) -> hcm::HttpConnection
 }
 
 /// Only services speak in `x-artel-*`; whoever comes from outside has these taken away before anything looks at them.
-/// The transcoder's marks are taken too: the form of an error answer is chosen by them.
+/// The transcoder's marks are taken too: the form of an error answer is chosen by them. The name that a caller gives its
+/// request is set aside until it is looked at.
 fn strip() -> core::TypedExtensionConfig {
     let remove = |prefix| mutation::HeaderMutation {
         action: Some(mutation::header_mutation::Action::RemoveOnMatch(
             mutation::header_mutation::RemoveOnMatch { key_matcher: Some(pack::starting_with(prefix)) },
         )),
     };
-    let mutations = vec![remove("x-artel-"), remove("x-envoy-original-")];
+    let mut mutations = vec![remove("x-artel-"), remove("x-envoy-original-")];
+    mutations.extend(ids::set_aside());
     core::TypedExtensionConfig {
         name: "envoy.http.early_header_mutation.header_mutation".to_owned(),
         typed_config: Some(pack::any(&early::HeaderMutation { mutations })),
@@ -122,6 +146,7 @@ fn access_log(config: &GatewayConfig) -> log::AccessLog {
         "instance": "%UPSTREAM_HOST%",
         "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
         "request_id": "%REQ(X-REQUEST-ID)%",
+        "correlation_id": "%REQ(X-CORRELATION-ID)%",
         "traceparent": "%REQ(TRACEPARENT)%",
     });
     let fields = match line {

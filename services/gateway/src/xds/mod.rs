@@ -2,10 +2,13 @@
 //! keeps every Envoy up to date with them.
 
 mod clusters;
+mod compression;
 mod endpoints;
 mod filters;
+mod ids;
 mod listener;
 mod pack;
+mod rations;
 mod replies;
 mod routes;
 mod server;
@@ -13,6 +16,7 @@ mod session;
 mod snapshot;
 #[cfg(test)]
 mod table;
+mod tls;
 
 pub use server::DiscoveryServer;
 pub use snapshot::{Resource, ResourceType, Snapshot};

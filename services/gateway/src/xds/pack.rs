@@ -108,9 +108,19 @@ pub fn starting_with(text: &str) -> matcher::StringMatcher {
     string(matcher::string_matcher::MatchPattern::Prefix(text.to_owned()))
 }
 
+/// A string that holds this.
+pub fn containing(text: &str) -> matcher::StringMatcher {
+    string(matcher::string_matcher::MatchPattern::Contains(text.to_owned()))
+}
+
+/// A string that the expression matches as a whole.
+pub fn regex_of(expression: &str) -> matcher::StringMatcher {
+    string(matcher::string_matcher::MatchPattern::SafeRegex(regex(expression)))
+}
+
 /// Any string.
 pub fn anything() -> matcher::StringMatcher {
-    string(matcher::string_matcher::MatchPattern::SafeRegex(regex(".*")))
+    regex_of(".*")
 }
 
 fn string(pattern: matcher::string_matcher::MatchPattern) -> matcher::StringMatcher {

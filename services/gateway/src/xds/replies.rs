@@ -18,6 +18,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::pack::{self, header, header_is, header_present, number};
 use crate::config::GatewayConfig;
+use crate::limiter;
 
 /// What Envoy itself says, where it has something to say.
 const BODY: &str = "%LOCAL_REPLY_BODY%";
@@ -41,8 +42,12 @@ struct Reply {
     reason: &'static str,
     /// What is said; may hold [`BODY`].
     message: String,
-    /// When trying again helps.
-    retry: bool,
+    /// After which time trying again helps, if it does: `1s`.
+    retry: Option<&'static str>,
+    /// What is beside the reason: a name, and what stands for it.
+    metadata: Option<(&'static str, &'static str)>,
+    /// For gRPC the gateway has said it all, status and details.
+    complete: bool,
 }
 
 /// How each refusal is answered.
@@ -53,7 +58,7 @@ pub fn build(config: &GatewayConfig) -> hcm::LocalReplyConfig {
         mappers.push(reply.for_grpc());
         mappers.push(reply.for_rest());
     }
-    let unknown = body(Code::Unknown, "UNKNOWN", BODY, false);
+    let unknown = body(Code::Unknown, "UNKNOWN", BODY, None, None);
     hcm::LocalReplyConfig { mappers, body_format: Some(unknown) }
 }
 
@@ -65,8 +70,11 @@ fn replies(config: &GatewayConfig) -> Vec<Reply> {
         code,
         reason,
         message: message.to_owned(),
-        retry: false,
+        retry: None,
+        metadata: None,
+        complete: false,
     };
+    let retry = Some("1s");
     let token = format!("Sign in, or refresh the access token: {BODY}");
     let size = format!("The request is larger than {} bytes.", config.max_body_bytes);
     let expired = "The access token is expired. Refresh it or sign in again.";
@@ -84,11 +92,16 @@ fn replies(config: &GatewayConfig) -> Vec<Reply> {
         reply(413, Code::ResourceExhausted, "REQUEST_TOO_LARGE", &size),
         reply(415, Code::InvalidArgument, "UNSUPPORTED_MEDIA_TYPE", BODY),
         reply(426, Code::InvalidArgument, "UPGRADE_REQUIRED", BODY),
-        reply(429, Code::ResourceExhausted, "TOO_MANY_REQUESTS", "Too many requests at once. Slow down."),
+        Reply {
+            retry: Some("%RESP(RETRY-AFTER)%s"),
+            metadata: Some(("policy", "%RESP(RATELIMIT-POLICY)%")),
+            complete: true,
+            ..reply(429, Code::ResourceExhausted, limiter::REASON, BODY)
+        },
         reply(431, Code::InvalidArgument, "HEADERS_TOO_LARGE", "The headers are too many or too large."),
         reply(500, Code::Internal, "INTERNAL", "Something went wrong on our side."),
-        Reply { retry: true, ..reply(502, Code::Unavailable, "SERVICE_UNAVAILABLE", away) },
-        Reply { retry: true, ..reply(503, Code::Unavailable, "SERVICE_UNAVAILABLE", away) },
+        Reply { retry, ..reply(502, Code::Unavailable, "SERVICE_UNAVAILABLE", away) },
+        Reply { retry, ..reply(503, Code::Unavailable, "SERVICE_UNAVAILABLE", away) },
         reply(504, Code::DeadlineExceeded, "DEADLINE_EXCEEDED", late),
     ]
 }
@@ -110,7 +123,9 @@ impl Reply {
         let marks = ["x-grpc-web", "x-user-agent"].map(|name| has_header(header_present(name, true)));
         let is_web = specify(FilterSpecifier::OrFilter(log::OrFilter { filters: marks.into() }));
         let mut headers = self.grpc_headers();
-        headers.push(header("grpc-message", self.message.replace(BODY, DETAILS)));
+        if !self.complete {
+            headers.push(header("grpc-message", self.message.replace(BODY, DETAILS)));
+        }
         hcm::ResponseMapper {
             filter: Some(all(vec![self.is_found(), is_grpc(), is_web])),
             status_code: number(200),
@@ -127,7 +142,13 @@ impl Reply {
         hcm::ResponseMapper {
             filter: Some(self.is_found()),
             status_code: number(self.given),
-            body_format_override: Some(body(self.code, self.reason, &self.message, self.retry)),
+            body_format_override: Some(body(
+                self.code,
+                self.reason,
+                &self.message,
+                self.metadata,
+                self.retry,
+            )),
             ..Default::default()
         }
     }
@@ -152,7 +173,7 @@ impl Reply {
         if !self.message.contains(BODY) {
             let mut details = ErrorDetails::new();
             details.set_error_info(self.reason, "artel", HashMap::new());
-            if self.retry {
+            if self.retry.is_some() {
                 details.set_retry_info(Some(Duration::from_secs(1)));
             }
             let status = Status::with_error_details(code, self.message.clone(), details);
@@ -162,7 +183,7 @@ impl Reply {
     }
 }
 
-/// What the gateway's own body check answers is ready as it is. Envoy marks it with the flag UAEX.
+/// What the gateway's own check of bodies and queries answers is ready as it is. Envoy marks it with the flag UAEX.
 fn our_own() -> hcm::ResponseMapper {
     let flag =
         FilterSpecifier::ResponseFlagFilter(log::ResponseFlagFilter { flags: vec!["UAEX".to_owned()] });
@@ -250,17 +271,30 @@ fn text(text: &str) -> core::SubstitutionFormatString {
     }
 }
 
-/// A `google.rpc.Status` in JSON.
-fn body(code: Code, reason: &str, message: &str, retry: bool) -> core::SubstitutionFormatString {
+/// A `google.rpc.Status` in JSON, with the name of the request, so that a person can quote it.
+fn body(
+    code: Code,
+    reason: &str,
+    message: &str,
+    metadata: Option<(&str, &str)>,
+    retry: Option<&str>,
+) -> core::SubstitutionFormatString {
+    let metadata: serde_json::Map<_, _> =
+        metadata.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
     let mut details = vec![json!({
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": reason,
         "domain": "artel",
-        "metadata": {},
+        "metadata": metadata,
     })];
-    if retry {
-        details.push(json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "1s"}));
+    if let Some(delay) = retry {
+        details.push(json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}));
     }
+    details.push(json!({
+        "@type": "type.googleapis.com/google.rpc.RequestInfo",
+        "requestId": "%REQ(X-REQUEST-ID)%",
+        "servingData": "",
+    }));
     let status = [
         ("code".to_owned(), json!(code as i32)),
         ("message".to_owned(), json!(message)),

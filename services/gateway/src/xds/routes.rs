@@ -13,12 +13,12 @@ use envoy_types::pb::google::protobuf::Any;
 use super::pack::{
     self, header, header_if_absent, header_is, header_present, millis, number, seconds, span, truth,
 };
-use super::{clusters, filters};
-use crate::body;
+use super::{clusters, compression, filters, rations};
 use crate::config::GatewayConfig;
-use crate::pages;
+use crate::entrance::Entrance;
 use crate::surface::{GATEWAY, Method, Surface};
 use crate::template::{PathMatch, Template};
+use crate::{limiter, pages, request};
 
 /// The one route table.
 pub const NAME: &str = "edge";
@@ -57,7 +57,8 @@ fn grpc(method: &Method, config: &GatewayConfig) -> route::Route {
         headers: vec![header_is(":method", pack::exactly("POST"))],
         ..Default::default()
     };
-    route::Route { name: method.full_name.clone(), ..call(method, matched, filter_settings(method), config) }
+    let settings = filter_settings(method, config);
+    route::Route { name: method.full_name.clone(), ..call(method, matched, settings, true, config) }
 }
 
 /// All REST paths, fixed ones first; behind each the answer for the HTTP methods that it does not take.
@@ -76,13 +77,28 @@ fn rest(surface: &Surface, config: &GatewayConfig) -> Vec<route::Route> {
         for (method, index, binding) in group {
             let mut matched = path(&binding.template);
             matched.headers = vec![header_is(":method", pack::exactly(&binding.verb))];
-            let mut settings = filter_settings(method);
-            if !binding.body.is_empty() && !method.streaming {
-                let subject = body::subject(&method.full_name, *index);
-                settings.insert(filters::EXT_AUTHZ.to_owned(), pack::any(&check_body(subject)));
-            }
             let name = format!("{}#{index}", method.full_name);
-            routes.push(route::Route { name, ..call(method, matched, settings, config) });
+            let subject = request::subject(&method.full_name, *index);
+            let check = (filters::EXT_AUTHZ.to_owned(), pack::any(&check(subject)));
+            let route = |matched, settings: HashMap<String, Any>| route::Route {
+                name: name.clone(),
+                ..call(method, matched, settings, false, config)
+            };
+            let settings = filter_settings(method, config);
+            if method.streaming {
+                routes.push(route(matched, settings));
+                continue;
+            }
+            let mut checked = settings.clone();
+            checked.extend([check]);
+            if binding.body.is_empty() {
+                // Without a body there may still be a query to read. Without that either nobody need be asked.
+                let mut asking = matched.clone();
+                asking.headers.push(header_is(":path", pack::containing("?")));
+                routes.extend([route(asking, checked), route(matched, settings)]);
+            } else {
+                routes.push(route(matched, checked));
+            }
         }
         let Some((_, _, first)) = group.first() else { continue };
         let verbs: Vec<_> = group.iter().map(|(_, _, binding)| binding.verb.as_str()).collect();
@@ -104,9 +120,10 @@ fn call(
     method: &Method,
     matched: route::RouteMatch,
     settings: HashMap<String, Any>,
+    grpc: bool,
     config: &GatewayConfig,
 ) -> route::Route {
-    let action = if method.streaming {
+    let mut action = if method.streaming {
         streaming(&method.host, Some(retries(method, config)), config)
     } else {
         let timeout = span(config.timeout());
@@ -124,6 +141,7 @@ fn call(
             ..Default::default()
         }
     };
+    action.rate_limits = rations::of(&method.full_name, grpc, config);
     // A REST call has no deadline of its own; with this the services behind it know when nobody waits any more.
     let deadline = (!method.streaming)
         .then(|| header_if_absent("grpc-timeout", format!("{}m", config.timeout_ms + MARGIN_MS)));
@@ -132,6 +150,11 @@ fn call(
         action: Some(route::route::Action::Route(action)),
         typed_per_filter_config: settings,
         request_headers_to_add: deadline.into_iter().collect(),
+        // At the entrance a token is not looked at, here or behind: it may be what is to be replaced.
+        request_headers_to_remove: Entrance::of(&method.full_name)
+            .map(|_| "authorization".to_owned())
+            .into_iter()
+            .collect(),
         ..Default::default()
     }
 }
@@ -174,9 +197,15 @@ fn retries(method: &Method, config: &GatewayConfig) -> route::RetryPolicy {
 }
 
 /// What the filters are told about a method.
-fn filter_settings(method: &Method) -> HashMap<String, Any> {
+fn filter_settings(method: &Method, config: &GatewayConfig) -> HashMap<String, Any> {
     let mut settings = HashMap::new();
-    if !method.open {
+    if Entrance::of(&method.full_name).is_some() {
+        let nothing = jwt::PerRouteConfig {
+            requirement_specifier: Some(jwt::per_route_config::RequirementSpecifier::Disabled(true)),
+        };
+        settings.insert(filters::JWT.to_owned(), pack::any(&nothing));
+        settings.extend(compression::off(config));
+    } else if !method.open {
         let required = jwt::PerRouteConfig {
             requirement_specifier: Some(jwt::per_route_config::RequirementSpecifier::RequirementName(
                 filters::SIGNED_IN.to_owned(),
@@ -194,10 +223,11 @@ fn unbuffered() -> buffer::BufferPerRoute {
     buffer::BufferPerRoute { r#override: Some(buffer::buffer_per_route::Override::Disabled(true)) }
 }
 
-/// Has the gateway read the JSON body before it is transcoded: the transcoder drops unknown fields without a word.
-fn check_body(subject: String) -> authz::ExtAuthzPerRoute {
+/// Has the gateway read query and JSON body before they are transcoded: the transcoder drops unknown fields of a body
+/// without a word, and calls those of a query by other names than their caller.
+fn check(subject: String) -> authz::ExtAuthzPerRoute {
     let settings = authz::CheckSettings {
-        context_extensions: [(body::SUBJECT.to_owned(), subject)].into(),
+        context_extensions: [(request::SUBJECT.to_owned(), subject)].into(),
         ..Default::default()
     };
     authz::ExtAuthzPerRoute {
@@ -229,8 +259,9 @@ fn reflection(path: &str, config: &GatewayConfig) -> route::Route {
         path_specifier: Some(route::route_match::PathSpecifier::Path(path.to_owned())),
         ..Default::default()
     };
-    let mut route =
-        plain("reflection", matched, route::route::Action::Route(streaming(clusters::XDS, None, config)));
+    let mut action = streaming(clusters::XDS, None, config);
+    action.rate_limits = rations::of("reflection", true, config);
+    let mut route = plain("reflection", matched, route::route::Action::Route(action));
     route.typed_per_filter_config.insert(filters::BUFFER.to_owned(), pack::any(&unbuffered()));
     route
 }
@@ -243,7 +274,7 @@ fn reference(config: &GatewayConfig) -> Vec<route::Route> {
     };
     let below = route::RouteMatch {
         path_specifier: Some(route::route_match::PathSpecifier::PathSeparatedPrefix("/docs".to_owned())),
-        headers: vec![header_is(":method", pack::exactly("GET"))],
+        headers: vec![header_is(":method", pack::regex_of("GET|HEAD"))],
         ..Default::default()
     };
     let redirect = route::RedirectAction {
@@ -261,12 +292,13 @@ fn reference(config: &GatewayConfig) -> Vec<route::Route> {
             num_retries: number(config.max_retries),
             ..Default::default()
         }),
+        rate_limits: rations::of("pages", false, config),
         ..Default::default()
     };
     let mut routes = vec![plain("home", exact("/"), route::route::Action::Redirect(redirect))];
     for document in pages::DOCUMENTS {
         let matched = route::RouteMatch {
-            headers: vec![header_is(":method", pack::exactly("GET"))],
+            headers: vec![header_is(":method", pack::regex_of("GET|HEAD"))],
             ..exact(document)
         };
         routes.push(plain("document", matched, route::route::Action::Route(action.clone())));
@@ -319,10 +351,13 @@ fn cors_policy(config: &GatewayConfig) -> cors::CorsPolicy {
         allow_methods: "GET, POST, PUT, PATCH, DELETE".to_owned(),
         allow_headers:
             "authorization, content-type, accept-language, traceparent, grpc-timeout, x-grpc-web, \
-                        x-user-agent"
+                        x-user-agent, x-request-id, x-correlation-id"
                 .to_owned(),
-        expose_headers: "grpc-status, grpc-message, grpc-status-details-bin, www-authenticate, x-request-id"
-            .to_owned(),
+        expose_headers: format!(
+            "grpc-status, grpc-message, grpc-status-details-bin, www-authenticate, x-request-id, \
+             x-correlation-id, retry-after, {}",
+            limiter::HEADERS.join(", ")
+        ),
         max_age: "600".to_owned(),
         forward_not_matching_preflights: truth(false),
         ..Default::default()

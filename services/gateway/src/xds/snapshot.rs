@@ -7,7 +7,7 @@ use envoy_types::pb::google::protobuf::Any;
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 
-use super::{clusters, endpoints, listener, pack, routes};
+use super::{clusters, endpoints, listener, pack, routes, tls};
 use crate::catalogue::Catalogue;
 use crate::config::GatewayConfig;
 use crate::surface::Surface;
@@ -19,6 +19,8 @@ pub enum ResourceType {
     Cluster,
     /// Where a service's instances are.
     Endpoint,
+    /// What Envoy proves itself with.
+    Secret,
     /// Where Envoy listens, and through which filters.
     Listener,
     /// Which path goes to which service.
@@ -27,7 +29,7 @@ pub enum ResourceType {
 
 impl ResourceType {
     /// The order in which changes are told, so that nothing points to what is not there yet.
-    pub const ORDER: [Self; 4] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route];
+    pub const ORDER: [Self; 5] = [Self::Cluster, Self::Endpoint, Self::Secret, Self::Listener, Self::Route];
 
     /// Its type URL.
     #[must_use]
@@ -35,6 +37,7 @@ impl ResourceType {
         match self {
             Self::Cluster => "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             Self::Endpoint => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+            Self::Secret => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Self::Route => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         }
@@ -52,6 +55,7 @@ impl ResourceType {
         match self {
             Self::Cluster => "cluster",
             Self::Endpoint => "endpoint",
+            Self::Secret => "secret",
             Self::Listener => "listener",
             Self::Route => "route",
         }
@@ -85,6 +89,18 @@ impl Resource {
     }
 }
 
+/// What listeners and clusters are made from, and what routes are. What changes while Envoy runs is in routes alone, and
+/// of the limits only whether there are any: a listener that is told anew closes its connections.
+fn settings(config: &GatewayConfig) -> (Vec<u8>, Vec<u8>) {
+    let mut settings = serde_json::to_value(config).unwrap_or_default();
+    let Some(keys) = settings.as_object_mut() else { return Default::default() };
+    keys.remove("limits");
+    let origins = keys.remove("cors_origins").unwrap_or_default();
+    let lasting = settings.to_string();
+    let of_routes = format!("{lasting} {origins} {}", config.limits.on);
+    (lasting.into_bytes(), of_routes.into_bytes())
+}
+
 fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -106,7 +122,7 @@ impl Snapshot {
     #[must_use]
     pub fn build(surface: &Surface, config: &GatewayConfig) -> Self {
         let mut snapshot = Self::default();
-        let settings = serde_json::to_vec(config).unwrap_or_default();
+        let (settings, of_routes) = settings(config);
         let from: [&[u8]; 2] = [&settings, artel_proto::DESCRIPTORS];
         for host in surface.hosts() {
             let cluster = clusters::service(&host, config);
@@ -114,9 +130,14 @@ impl Snapshot {
         }
         let edge = clusters::edge(config);
         snapshot.put(ResourceType::Cluster, clusters::EDGE, Resource::derived(&edge, &from));
-        let listener = listener::build(surface, config);
-        snapshot.put(ResourceType::Listener, listener::NAME, Resource::derived(&listener, &from));
+        for listener in listener::build(surface, config) {
+            snapshot.put(ResourceType::Listener, &listener.name, Resource::derived(&listener, &from));
+        }
+        if config.tls_bind().is_some() {
+            snapshot.put(ResourceType::Secret, tls::NAME, Resource::new(&tls::secret(config)));
+        }
         let routes = routes::build(surface, config);
+        let from: [&[u8]; 2] = [&of_routes, artel_proto::DESCRIPTORS];
         snapshot.put(ResourceType::Route, routes::NAME, Resource::derived(&routes, &from));
         snapshot
     }

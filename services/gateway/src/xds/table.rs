@@ -28,8 +28,12 @@ pub fn table(routes: &route::RouteConfiguration) -> String {
         let target = match &route.action {
             Some(Action::Route(action)) => {
                 let retries = action.retry_policy.as_ref().map(|policy| policy.retry_on.as_str());
-                notes.extend(has(filters::JWT).then_some("signed in"));
-                notes.extend(has(filters::EXT_AUTHZ).then_some("body checked"));
+                let entrance = route.request_headers_to_remove.iter().any(|name| name == "authorization");
+                notes.extend(entrance.then_some("entrance"));
+                notes.extend((has(filters::JWT) && !entrance).then_some("signed in"));
+                let asking = matched.headers.iter().any(|header| header.name == ":path");
+                let checked = if asking { "query checked" } else { "checked" };
+                notes.extend(has(filters::EXT_AUTHZ).then_some(checked));
                 notes.extend(has(filters::BUFFER).then_some("stream"));
                 notes.extend(retries.filter(|on| on.contains("unavailable")).map(|_| "retried"));
                 match &action.cluster_specifier {
@@ -53,6 +57,7 @@ fn verb(header: &route::HeaderMatcher) -> Option<String> {
     match header.header_match_specifier.as_ref()? {
         HeaderMatchSpecifier::StringMatch(matcher) => match matcher.match_pattern.as_ref()? {
             MatchPattern::Exact(verb) => Some(verb.clone()),
+            MatchPattern::SafeRegex(verbs) => Some(verbs.regex.clone()),
             _ => None,
         },
         _ => None,
@@ -81,4 +86,25 @@ fn versions_are_the_same_each_time_and_change_with_the_configuration() {
     }
     config.timeout_ms += 1;
     assert_ne!(version(&config), first);
+}
+
+#[test]
+fn what_changes_while_envoy_runs_leaves_its_listeners_alone() {
+    use super::snapshot::{ResourceType, Snapshot};
+    let surface = crate::Surface::read(artel_proto::annotations::pool()).unwrap();
+    let mut config: crate::GatewayConfig = toml::from_str(crate::DEFAULTS).unwrap();
+    let versions = |config: &crate::GatewayConfig| {
+        let snapshot = Snapshot::build(&surface, config);
+        [(ResourceType::Listener, "edge"), (ResourceType::Cluster, "order"), (ResourceType::Route, "edge")]
+            .map(|(kind, name)| snapshot.get(kind, name).unwrap().version.clone())
+    };
+    let first = versions(&config);
+    config.limits.per_user = "1/60s".parse().unwrap();
+    assert_eq!(versions(&config), first, "how many is the gateway's business alone");
+    config.limits.on = false;
+    let off = versions(&config);
+    config.cors_origins = vec!["*".to_owned()];
+    let open = versions(&config);
+    assert_eq!((&off[..2], &open[..2]), (&first[..2], &first[..2]));
+    assert!(off[2] != first[2] && open[2] != off[2]);
 }

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use artel_gateway::{ControlPlane, DEFAULTS, GatewayConfig, Surface};
+use artel_gateway::{ControlPlane, DEFAULTS, GatewayConfig, Limiter, Surface};
+use artel_handle::Live;
 use artel_proto::annotations;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,7 @@ pub struct Edge {
     pub admin: String,
     pub control: Arc<ControlPlane>,
     pub http: reqwest::Client,
+    pub config: GatewayConfig,
     envoy: Child,
     stop: CancellationToken,
     _folder: tempfile::TempDir,
@@ -27,16 +29,25 @@ pub struct Edge {
 impl Edge {
     /// An edge before a mesh in which `upstream` is every service.
     pub async fn before(upstream: &Upstream) -> Self {
-        let edge = Self::start(|_| {}).await;
-        for host in edge.control.hosts() {
-            edge.control.learn(host, BTreeSet::from([upstream.address]));
-        }
-        edge.wait_for("/.well-known/jwks.json").await;
-        edge
+        Self::start(|_| {}).await.open(upstream).await
     }
 
-    /// An edge that knows of no service yet.
+    /// Makes `upstream` every service.
+    pub async fn open(self, upstream: &Upstream) -> Self {
+        for host in self.control.hosts() {
+            self.control.learn(host, BTreeSet::from([upstream.address]));
+        }
+        self.wait_for("/.well-known/jwks.json").await;
+        self
+    }
+
+    /// An edge that knows of no service yet, and counts for itself.
     pub async fn start(adjust: impl FnOnce(&mut GatewayConfig)) -> Self {
+        Self::start_with("redis://127.0.0.1:1", adjust).await
+    }
+
+    /// The same with a Redis.
+    pub async fn start_with(redis: &str, adjust: impl FnOnce(&mut GatewayConfig)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let [xds, edge, admin] = free_ports();
         let mut config: GatewayConfig = toml::from_str(DEFAULTS).unwrap();
@@ -46,7 +57,9 @@ impl Edge {
         adjust(&mut config);
         config.possible().unwrap();
 
-        let control = Arc::new(ControlPlane::new(Surface::read(annotations::pool()).unwrap(), &config));
+        let limiter = Limiter::open(Live::fixed(config.clone()), redis).unwrap();
+        let surface = Surface::read(annotations::pool()).unwrap();
+        let control = Arc::new(ControlPlane::new(surface, &config, limiter));
         let stop = CancellationToken::new();
         let listener = tokio::net::TcpListener::bind(xds).await.unwrap();
         let (serving, ending) = (control.clone(), stop.clone());
@@ -70,7 +83,7 @@ impl Edge {
             .unwrap();
         let url = format!("http://{edge}");
         let admin = format!("http://{admin}");
-        Self { url, admin, control, http: reqwest::Client::new(), envoy, stop, _folder: folder }
+        Self { url, admin, control, http: reqwest::Client::new(), config, envoy, stop, _folder: folder }
     }
 
     /// Waits until a path answers 200.
@@ -98,6 +111,17 @@ impl Edge {
     /// Makes `service` be at these addresses.
     pub fn learn(&self, service: &str, instances: &[SocketAddr]) {
         self.control.learn(service, instances.iter().copied().collect());
+    }
+
+    /// Ends the gateway; Envoy goes on alone.
+    pub fn end_gateway(&self) {
+        self.stop.cancel();
+    }
+
+    /// A client with an address of its own: all of 127/8 is this machine.
+    pub fn http_from(&self, last: u8) -> reqwest::Client {
+        let address = std::net::IpAddr::from([127, 0, 0, last]);
+        reqwest::Client::builder().local_address(address).build().unwrap()
     }
 
     /// What Envoy wrote.

@@ -80,6 +80,7 @@ async fn wrong_bodies_and_queries_name_the_field_and_reach_nobody() {
         (json!({"items": [], "price": 1}).to_string(), "price"),
         (json!({}).to_string(), "items"),
         (json!([]).to_string(), "body"),
+        (r#"{"items": [], "idempotencyKey": "a", "idempotencyKey": "b"}"#.to_owned(), "idempotencyKey"),
         ("{\"items\":".to_owned(), "body"),
         ("a=b".to_owned(), "body"),
         (String::new(), "items"),
@@ -104,15 +105,22 @@ async fn wrong_bodies_and_queries_name_the_field_and_reach_nobody() {
 
     for (query, named) in [
         ("bogus=1", "bogus"),
-        ("minPrice=abc", "min_price"),
+        ("minPrice=abc", "minPrice"),
+        ("min_price=abc", "minPrice"),
         ("available=maybe", "available"),
-        ("pageSize=99999999999", "page_size"),
+        ("pageSize=99999999999", "pageSize"),
+        ("pageSize=1&pageSize=2", "pageSize"),
     ] {
-        let answer = edge.http.get(format!("{}/api/v1/products?{query}", edge.url)).send().await;
-        let (status, code, reason, message) = refusal(answer).await;
-        assert_eq!((status, code, reason.as_str()), (400, 3, "INVALID_REQUEST"), "{query}");
-        assert!(message.contains(named), "{query}: {message}");
+        let answer = edge.http.get(format!("{}/api/v1/products?{query}", edge.url)).send().await.unwrap();
+        let status: Value = answer.json().await.unwrap();
+        assert_eq!((&status["code"], &status["details"][0]["reason"]), (&json!(3), &json!("INVALID_FIELDS")));
+        assert_eq!(status["details"][1]["fieldViolations"][0]["field"], named, "{query}: {status}");
     }
+    let mask = format!("{}/api/v1/users/me?updateMask=locale&nothing=1", edge.url);
+    let answer = edge.http.patch(mask).bearer_auth(&token).json(&json!({"locale": "ru"})).send().await;
+    let (status, _, reason, message) = refusal(answer).await;
+    assert_eq!((status, reason.as_str()), (400, "INVALID_FIELDS"), "{message}");
+    assert!(message.contains("nothing"), "beside a body, too: {message}");
     assert_eq!(upstream.calls(), before, "a wrong query reached a handler");
     let conflict = edge
         .http

@@ -6,9 +6,14 @@ mod envoy;
 mod tokens;
 mod upstream;
 
+mod compression;
 mod discovery;
 mod errors;
+mod ids;
+mod limits;
 mod protocol;
 mod reach;
+mod redis;
 mod security;
 mod streams;
+mod tls;

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use artel_gateway::{ControlPlane, DEFAULTS, ResourceType, Surface};
+use artel_gateway::{ControlPlane, DEFAULTS, GatewayConfig, Limiter, ResourceType, Surface};
+use artel_handle::Live;
 use artel_proto::annotations;
 use discovery::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
@@ -29,9 +30,10 @@ struct Plane {
 
 impl Plane {
     async fn start() -> Self {
-        let config = toml::from_str(DEFAULTS).unwrap();
+        let config: GatewayConfig = toml::from_str(DEFAULTS).unwrap();
         let surface = Surface::read(annotations::pool()).unwrap();
-        let control = Arc::new(ControlPlane::new(surface, &config));
+        let limiter = Limiter::open(Live::fixed(config.clone()), "redis://127.0.0.1:1").unwrap();
+        let control = Arc::new(ControlPlane::new(surface, &config, limiter));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

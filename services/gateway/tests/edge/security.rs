@@ -127,7 +127,6 @@ async fn nobody_outside_speaks_for_a_service_or_steers_envoy() {
         .header("x-envoy-upstream-rq-timeout-ms", "1")
         .header("x-envoy-retry-on", "5xx")
         .header("x-envoy-original-path", "/elsewhere")
-        .header("x-request-id", "mine")
         .send()
         .await
         .unwrap();
@@ -137,8 +136,6 @@ async fn nobody_outside_speaks_for_a_service_or_steers_envoy() {
     assert!(!names.iter().any(|name| name.contains("x-artel")), "{names:?}");
     assert!(!names.iter().any(|name| name.contains("rq-timeout") || name.contains("retry-on")), "{names:?}");
     assert_ne!(metadata.get("x-envoy-original-path").unwrap(), "/elsewhere");
-    assert_ne!(metadata.get("x-request-id").unwrap(), "mine");
-    assert!(answer.headers().contains_key("x-request-id"));
 
     let status = call(&edge, "/artel.catalog.v1.CatalogService/ListProducts").await;
     // The answer is of another type than asked for; that it came is what counts.

@@ -185,7 +185,7 @@ fn mounted(name: &str, what: &str, file: &str, root: &Path, generated: &Path, wr
         Some(rest) => generated.join(rest),
         None => root.join(file),
     };
-    if file.is_empty() || !path.is_file() {
+    if file.is_empty() || !path.exists() {
         wrong.push(format!("{name}: it mounts {what}, which nothing makes"));
     }
 }
@@ -231,7 +231,8 @@ fn read_by(
     // What containers find in /run/secrets lies elsewhere here.
     let text = std::fs::read_to_string(&path)?.replace("/run/secrets", &generated.display().to_string());
     std::fs::write(&path, &text)?;
-    for section in text.lines().filter_map(|line| line.strip_prefix('[')?.strip_suffix(']')) {
+    let tables = text.lines().filter_map(|line| line.strip_prefix('[')?.strip_suffix(']'));
+    for section in tables.filter(|table| !table.contains('.')) {
         let mut command = Command::new(artel);
         command.args(["config", section]).env("ARTEL_CONFIG", &path);
         for (name, value) in environment.into_iter().flatten() {

@@ -1,142 +1,39 @@
-//! Reads JSON bodies against the contracts before they are transcoded. Envoy's transcoder drops fields that it does not
-//! know without a word and stops at the first wrong type; this names every wrong field.
+//! Compares JSON and queries with what the contracts say, field by field.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use artel_proto::validate;
-use prost_reflect::{Cardinality, DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
-use serde_json::{Value, json};
-use tonic::Code;
+use prost_reflect::{Cardinality, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use serde_json::Value;
 use tonic_types::FieldViolation;
-
-use crate::surface::Surface;
-
-/// The name under which Envoy says which body a request has.
-pub const SUBJECT: &str = "artel.body";
 
 /// No more wrong fields than this are named.
 const MAX_VIOLATIONS: usize = 20;
 
-/// The body of a method's `index`th REST path.
-#[must_use]
-pub fn subject(method: &str, index: usize) -> String {
-    format!("{method}#{index}")
-}
-
-/// The shape of every JSON body.
-#[derive(Debug)]
-pub struct Bodies {
-    shapes: HashMap<String, Shape>,
-}
-
-/// What a body must look like.
-#[derive(Debug)]
-struct Shape {
-    /// What stands before the names of fields: the field that the body fills, if it is not the whole request.
-    prefix: String,
-    kind: Body,
-}
-
-#[derive(Debug)]
-enum Body {
-    Message(MessageDescriptor),
-    Field(FieldDescriptor),
-}
-
-impl Bodies {
-    /// The shapes of all JSON bodies.
-    #[must_use]
-    pub fn read(surface: &Surface, pool: &DescriptorPool) -> Self {
-        let mut shapes = HashMap::new();
-        for method in surface.methods.iter().filter(|method| !method.streaming) {
-            let Some((service, name)) = method.full_name.rsplit_once('.') else { continue };
-            let Some(service) = pool.get_service_by_name(service) else { continue };
-            let Some(found) = service.methods().find(|found| found.name() == name) else { continue };
-            for (index, binding) in method.bindings.iter().enumerate() {
-                let shape = match binding.body.as_str() {
-                    "" => None,
-                    "*" => Some(Shape { prefix: String::new(), kind: Body::Message(found.input()) }),
-                    field => found.input().get_field_by_name(field).map(|field| Shape {
-                        prefix: field.json_name().to_owned(),
-                        kind: Body::Field(field),
-                    }),
-                };
-                shapes.extend(shape.map(|shape| (subject(&method.full_name, index), shape)));
-            }
-        }
-        Self { shapes }
-    }
-
-    /// What is wrong with a body; nothing where the subject is not known. An empty body is an empty message.
-    #[must_use]
-    pub fn problems(&self, subject: &str, body: &[u8]) -> Vec<FieldViolation> {
-        let Some(shape) = self.shapes.get(subject) else { return Vec::new() };
-        if body.is_empty() {
-            return Vec::new();
-        }
-        let mut check = Check { path: shape.prefix.clone(), violations: Vec::new() };
-        match serde_json::from_slice::<Value>(body) {
-            Err(error) => check.wrong(format!("is not JSON: {error}")),
-            Ok(value) => match &shape.kind {
-                Body::Message(message) => check.message(&value, message),
-                Body::Field(field) => check.field(&value, field),
-            },
-        }
-        check.violations
-    }
-}
-
-/// The answer to a body with something wrong: `google.rpc.Status` in JSON.
-#[must_use]
-pub fn answer(violations: Vec<FieldViolation>) -> String {
-    let fields: Vec<Value> = violations
-        .iter()
-        .map(|violation| json!({"field": violation.field, "description": violation.description}))
-        .collect();
-    let status = validate::invalid(violations);
-    let details = json!({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": fields});
-    json(status.code(), "INVALID_FIELDS", status.message(), Some(details))
-}
-
-/// The answer to a body of more than `most` bytes.
-#[must_use]
-pub fn too_large(most: u32) -> String {
-    json(
-        Code::ResourceExhausted,
-        "REQUEST_TOO_LARGE",
-        &format!("The request is larger than {most} bytes."),
-        None,
-    )
-}
-
-fn json(code: Code, reason: &str, message: &str, more: Option<Value>) -> String {
-    let info = json!({
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": reason,
-        "domain": "artel",
-        "metadata": {},
-    });
-    let details: Vec<Value> = [info].into_iter().chain(more).collect();
-    json!({"code": code as i32, "message": message, "details": details}).to_string()
-}
-
-/// The walk over a body: where it is, and what it found.
-struct Check {
+/// The walk over a request: where it is, and what it found.
+#[derive(Debug, Default)]
+pub struct Check {
     path: String,
     violations: Vec<FieldViolation>,
 }
 
 impl Check {
-    fn wrong(&mut self, description: impl Into<String>) {
+    /// What it found.
+    pub fn into_violations(self) -> Vec<FieldViolation> {
+        self.violations
+    }
+
+    /// Notes that what is here is wrong.
+    pub fn wrong(&mut self, description: impl Into<String>) {
         if self.violations.len() < MAX_VIOLATIONS {
             let field = if self.path.is_empty() { "body" } else { &self.path };
             self.violations.push(FieldViolation::new(field, description));
         }
     }
 
-    fn at(&mut self, name: &str, inside: impl FnOnce(&mut Self)) {
+    /// Goes to a field, an item (`[0]`) or a whole path from here, and back.
+    pub fn at(&mut self, name: &str, inside: impl FnOnce(&mut Self)) {
         let length = self.path.len();
-        if !self.path.is_empty() && !name.starts_with('[') {
+        if !self.path.is_empty() && !name.is_empty() && !name.starts_with('[') {
             self.path.push('.');
         }
         self.path.push_str(name);
@@ -144,26 +41,58 @@ impl Check {
         self.path.truncate(length);
     }
 
-    fn message(&mut self, value: &Value, message: &MessageDescriptor) {
+    /// A parameter of a query: a field of the message, or a field of its field, `product.name`.
+    pub fn parameter(&mut self, name: &str, values: &[String], message: &MessageDescriptor) {
+        let (first, rest) = name.split_once('.').map_or((name, None), |(first, rest)| (first, Some(rest)));
+        let field = message.get_field_by_json_name(first).or_else(|| message.get_field_by_name(first));
+        let Some(field) = field else {
+            return self.at(first, |check| check.wrong(unknown(first, message)));
+        };
+        let json_name = field.json_name().to_owned();
+        self.at(&json_name, |check| match (rest, field.kind()) {
+            (Some(rest), Kind::Message(inner)) if !field.is_list() && !field.is_map() => {
+                check.parameter(rest, values, &inner);
+            }
+            (Some(_), _) => check.wrong("has no fields"),
+            (None, Kind::Message(inner)) if field.is_map() || WellKnown::of(&inner).is_none() => {
+                check.wrong("cannot stand in a query as a whole: name its fields");
+            }
+            (None, _) if !field.is_list() && values.len() > 1 => check.wrong("stands there more than once"),
+            (None, kind) => {
+                for value in values {
+                    check.single(&as_json(value, &kind), &kind);
+                }
+            }
+        });
+    }
+
+    /// A JSON object.
+    pub fn message(&mut self, value: &Value, message: &MessageDescriptor) {
         if let Some(well_known) = WellKnown::of(message) {
             return self.well_known(value, &well_known);
         }
         let Value::Object(members) = value else {
             return self.wrong(format!("must be an object, is {}", name_of(value)));
         };
+        let mut seen = HashSet::new();
         for (name, value) in members {
             let field = message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name));
             match field {
                 Some(field) => {
                     let json_name = field.json_name().to_owned();
-                    self.at(&json_name, |check| check.field(value, &field));
+                    let again = !seen.insert(field.number());
+                    self.at(&json_name, |check| match again {
+                        true => check.wrong(format!("stands there more than once, also as {}", field.name())),
+                        false => check.field(value, &field),
+                    });
                 }
                 None => self.at(name, |check| check.wrong(unknown(name, message))),
             }
         }
     }
 
-    fn field(&mut self, value: &Value, field: &FieldDescriptor) {
+    /// The JSON value of a field.
+    pub fn field(&mut self, value: &Value, field: &FieldDescriptor) {
         if value.is_null() {
             return;
         }
@@ -329,74 +258,22 @@ fn shown(value: &Value) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use artel_proto::annotations::pool;
-
-    use super::*;
-
-    fn problems(method: &str, body: &str) -> Vec<(String, String)> {
-        let surface = Surface::read(pool()).unwrap();
-        let violations = Bodies::read(&surface, pool()).problems(&subject(method, 0), body.as_bytes());
-        violations.into_iter().map(|violation| (violation.field, violation.description)).collect()
-    }
-
-    fn fields(method: &str, body: &str) -> Vec<String> {
-        problems(method, body).into_iter().map(|(field, _)| field).collect()
-    }
-
-    const CREATE_ORDER: &str = "artel.order.v1.OrderService.CreateOrder";
-    const CREATE_PRODUCT: &str = "artel.catalog.v1.CatalogService.CreateProduct";
-
-    #[test]
-    fn right_bodies_pass() {
-        for body in [
-            "",
-            "{}",
-            r#"{"items": [{"productId": "a", "quantity": 2}], "idempotencyKey": "k"}"#,
-            r#"{"items": [{"product_id": "a", "quantity": "2"}], "idempotencyKey": null}"#,
-            r#"{"items": [{"quantity": 2.0}]}"#,
-        ] {
-            assert_eq!(problems(CREATE_ORDER, body), [], "{body}");
-        }
-        let product = r#"{"name": "x", "price": {"amountMinor": "12900", "currency": "RUB"}, "pictures": ["a"],
-            "createTime": "2026-11-21T07:00:00Z", "stock": 5}"#;
-        assert_eq!(problems(CREATE_PRODUCT, product), []);
-    }
-
-    #[test]
-    fn every_wrong_field_is_named() {
-        let body = r#"{"items": [{"productId": 5, "quantiy": 1}, {"quantity": 1.5}, 7], "idempotency": "k", "x": 1}"#;
-        let found = problems(CREATE_ORDER, body);
-        let named: Vec<_> = found.iter().map(|(field, _)| field.as_str()).collect();
-        assert_eq!(
-            named,
-            ["idempotency", "items[0].productId", "items[0].quantiy", "items[1].quantity", "items[2]", "x"]
-        );
-        assert!(found[2].1.ends_with("did you mean quantity?"), "{}", found[2].1);
-        assert_eq!(found[5].1, "is not a field of CreateOrderRequest; it has items, idempotencyKey");
-        assert_eq!(found[3].1, "must be a whole number, is 1.5");
-    }
-
-    #[test]
-    fn a_body_that_fills_a_field_is_named_by_it() {
-        let body = r#"{"nmae": "x", "price": {"amountMinor": 1e30}, "pictures": "a", "stock": 3000000000}"#;
-        assert_eq!(
-            fields(CREATE_PRODUCT, body),
-            ["product.nmae", "product.pictures", "product.price.amountMinor", "product.stock"]
-        );
-    }
-
-    #[test]
-    fn what_is_no_object_is_refused_as_a_whole() {
-        for body in ["[]", "5", "\"x\"", "{", "a=b", "{\"items\": []} {}"] {
-            assert_eq!(fields(CREATE_ORDER, body), ["body"], "{body}");
-        }
-    }
-
-    #[test]
-    fn a_body_nested_without_end_is_refused_and_does_not_end_us() {
-        let body = "{\"items\":".to_owned() + &"[".repeat(100_000);
-        assert_eq!(fields(CREATE_ORDER, &body), ["body"]);
+/// A word of a query as the JSON that it stands for.
+fn as_json(text: &str, kind: &Kind) -> Value {
+    let wrapped = match kind {
+        Kind::Message(message) => match WellKnown::of(message) {
+            Some(WellKnown::Wrapped(kind)) => Some(kind),
+            _ => None,
+        },
+        _ => None,
+    };
+    match (wrapped.as_ref().unwrap_or(kind), text) {
+        (Kind::Bool, "true") => Value::Bool(true),
+        (Kind::Bool, "false") => Value::Bool(false),
+        (Kind::Enum(_), _) => match text.parse::<i32>() {
+            Ok(number) => number.into(),
+            Err(_) => text.into(),
+        },
+        _ => text.into(),
     }
 }
