@@ -52,19 +52,13 @@ impl PersistService for Api {
 
     async fn commit(&self, request: Request<CommitRequest>) -> Result<Response<CommitResponse>, Status> {
         let caller = Caller::try_from(Call::of(&request)?)?;
-        let Persist { database, plans, committer, limits, wake, .. } = &*self.0;
+        let Persist { plans, committer, .. } = &*self.0;
         plans.may_tell(&caller.service, request.get_ref().events.iter().map(|event| &event.r#type))?;
-        let (answer, has_events) =
-            committer.commit(database, plans, *limits, &caller, request.into_inner()).await?;
-        if has_events {
-            wake.notify_one();
-        }
-        Ok(Response::new(answer))
+        Ok(Response::new(committer.commit(caller, request.into_inner()).await?))
     }
 
     async fn recall(&self, request: Request<RecallRequest>) -> Result<Response<RecallResponse>, Status> {
         let caller = Caller::try_from(Call::of(&request)?)?;
-        let Persist { database, committer, limits, .. } = &*self.0;
-        Ok(Response::new(committer.recall(database, *limits, &caller, request.into_inner()).await?))
+        Ok(Response::new(self.0.committer.recall(&caller, request.into_inner()).await?))
     }
 }

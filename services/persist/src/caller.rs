@@ -4,8 +4,6 @@ use artel_client::Call;
 use artel_util::Error;
 use uuid::Uuid;
 
-use crate::value::Cell;
-
 /// Who asks, as the change log and the outbox keep it.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
@@ -18,12 +16,6 @@ pub(crate) struct Caller {
     /// The trace as it goes on with the events: a W3C `traceparent`.
     pub(crate) traceparent: String,
     pub(crate) deadline: Option<Instant>,
-}
-
-impl Caller {
-    pub(crate) fn workspace_cell(&self) -> Cell {
-        Some(self.workspace.as_bytes().to_vec())
-    }
 }
 
 impl TryFrom<&Call> for Caller {

@@ -5,24 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use artel_config::Secret;
-use diesel::{ConnectionError, QueryResult};
+use diesel::ConnectionError;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::{Object, Pool, PoolError};
 use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod};
 use futures::FutureExt as _;
-use futures::future::join_all;
 use tokio::sync::watch;
 
 use crate::caller::Caller;
 use crate::failure::Failure;
-use crate::measure::{Name, Turns};
 use crate::sql::{DriverRow, Statement};
-use crate::value;
+use crate::transaction::{self, Failed, Go, Transaction};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(3);
-/// What PostgreSQL is given beyond a statement's own time before the connection is given up.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// A role's connections to PostgreSQL.
 #[derive(Clone)]
@@ -41,13 +37,6 @@ pub(crate) struct Scope {
     pub(crate) time: Duration,
     /// The trace that it belongs to.
     pub(crate) trace: uuid::Uuid,
-}
-
-/// A failure and which of the statements it came from.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    pub(crate) statement: usize,
-    pub(crate) failure: Failure,
 }
 
 impl Database {
@@ -184,7 +173,7 @@ pub(crate) fn config(url: &Secret) -> anyhow::Result<tokio_postgres::Config> {
     // Statements are few and their plans do not depend on the values: plan each once.
     let own = config.get_options().map(|options| format!("{options} ")).unwrap_or_default();
     config
-        .options(format!("{own}-c plan_cache_mode=force_generic_plan -c jit=off"))
+        .options(format!("{own}-c plan_cache_mode=force_generic_plan -c jit=off -c timezone=UTC"))
         .application_name("artel-persist")
         .connect_timeout(CONNECT);
     Ok(config)
@@ -203,65 +192,15 @@ async fn transact(
     statements: Vec<Statement>,
 ) -> Result<Vec<Vec<DriverRow>>, Failed> {
     let count = statements.len();
-    let mut turns = Turns::begin();
-    let result = {
-        let frame = [Statement::fixed(begin).named(Name::of("transaction.begin")), settings(scope)];
-        let commit = Statement::fixed("COMMIT").named(Name::of("transaction.commit"));
-        let all = frame.into_iter().chain(statements).chain([commit]);
-        let running = all.map(|statement| timed(statement, &connection)).collect::<Vec<_>>();
-        tokio::time::timeout(scope.time + GRACE, join_all(running)).await
-    };
-    let failed = |statement: usize, failure| Failed { statement: statement.saturating_sub(2), failure };
-    let results = match result {
-        Ok(results) => results,
-        Err(_) => {
-            // Nobody knows what it is doing: it is not used again.
-            drop(Object::take(connection));
-            return Err(failed(0, Failure::Lost("PostgreSQL did not answer in time".to_owned())));
+    let frame = [transaction::begin(begin), transaction::settings(scope)];
+    let all = frame.into_iter().chain(statements).chain([transaction::commit()]).collect();
+    match Transaction::on(connection, scope.time).run(all, Go::End).await {
+        Ok(mut rows) => {
+            rows.truncate(count + 2);
+            Ok(rows.split_off(2))
         }
-    };
-    let mut rows = Vec::with_capacity(count);
-    for (index, (name, ended, result)) in results.into_iter().enumerate() {
-        turns.ended(&name, ended);
-        match result {
-            Ok(result) if (2..count + 2).contains(&index) => rows.push(result),
-            Ok(_) => {}
-            Err(error) => {
-                let failure = Failure::from(error);
-                name.failed(failure.kind());
-                if matches!(failure, Failure::Lost(_)) {
-                    drop(Object::take(connection));
-                }
-                return Err(failed(index, failure));
-            }
-        }
+        Err(failed) => Err(Failed { statement: failed.statement.saturating_sub(2), ..failed }),
     }
-    Ok(rows)
-}
-
-/// Runs one of several statements that are sent at once; beside its rows are its name and when it was done.
-async fn timed(
-    statement: Statement,
-    connection: &AsyncPgConnection,
-) -> (Name, Instant, QueryResult<Vec<DriverRow>>) {
-    let name = statement.name().clone();
-    let result = statement.run(connection).await;
-    (name, Instant::now(), result)
-}
-
-/// Who may be seen, how long a statement may take, and of which trace it is: for this transaction alone. The trace is
-/// the application's name, which PostgreSQL shows in pg_stat_activity and in its log; a comment in each statement would
-/// make a new text of it every time, and cost the plan that is kept for the text.
-fn settings(scope: Scope) -> Statement {
-    let time = scope.time.as_millis().max(1);
-    Statement::fixed(
-        "SELECT set_config('artel.workspace', $1, true), set_config('statement_timeout', $2, true),
-            set_config('application_name', $3, true)",
-    )
-    .bind(value::Kind::Text, value::text(&scope.workspace.to_string()))
-    .bind(value::Kind::Text, value::text(&time.to_string()))
-    .bind(value::Kind::Text, value::text(&scope.name()))
-    .named(Name::of("transaction.settings"))
 }
 
 impl Scope {

@@ -2,7 +2,6 @@
 
 use artel_util::Error;
 use diesel::result::{DatabaseErrorInformation, DatabaseErrorKind, Error as Diesel};
-use serde::Deserialize;
 use tonic::Code;
 
 /// Why a statement or a connection failed.
@@ -16,10 +15,10 @@ pub(crate) enum Failure {
     Busy,
     /// A deadlock or a serialization failure: the same again will work.
     Conflict,
+    /// A row was locked by somebody else for longer than was to be waited for.
+    Locked,
     /// The caller's time was up.
     Timeout,
-    /// A condition of a commit did not hold.
-    Condition(Condition),
     /// A unique value is taken.
     Unique { index: String },
     /// A reference points nowhere, or something points to what was deleted.
@@ -30,22 +29,8 @@ pub(crate) enum Failure {
     Other(Diesel),
 }
 
-/// A condition that did not hold, as `artel_fail` raises it.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Condition {
-    /// The mutation's index; -1 for the idempotency key.
-    pub(crate) mutation: i64,
-    /// `row`, `version`, `field`, `floor`, `ceiling` or `key`.
-    pub(crate) condition: String,
-    pub(crate) field: String,
-    /// What the value was; `None` for NULL.
-    pub(crate) actual: Option<String>,
-}
-
-/// The text that `artel_fail` raises. Texts of PostgreSQL itself are looked at only where diesel keeps no code; the
-/// start-up check refuses a server that speaks another language.
-const CONDITION: &str = "artel: condition";
-
+/// Texts of PostgreSQL are looked at only where diesel keeps no code; the start-up check refuses a server that speaks
+/// another language.
 impl From<Diesel> for Failure {
     fn from(error: Diesel) -> Self {
         sorted(&error).unwrap_or(Self::Other(error))
@@ -79,11 +64,11 @@ fn sorted(error: &Diesel) -> Option<Failure> {
 
 fn by_text(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option<Failure> {
     let message = information.message();
-    if message == CONDITION {
-        return serde_json::from_str(information.details()?).ok().map(Failure::Condition);
-    }
     if message.starts_with("deadlock detected") || message.starts_with("could not serialize") {
         return Some(Failure::Conflict);
+    }
+    if message.starts_with("canceling statement due to lock timeout") {
+        return Some(Failure::Locked);
     }
     if message.starts_with("canceling statement due to") {
         return Some(Failure::Timeout);
@@ -117,7 +102,7 @@ impl Failure {
             Self::Busy => "busy",
             Self::Conflict => "conflict",
             Self::Timeout => "timeout",
-            Self::Condition(_) => "condition",
+            Self::Locked => "locked",
             Self::Unique { .. } => "unique",
             Self::Reference { .. } => "reference",
             Self::Refused(_) => "refused",
@@ -140,7 +125,7 @@ impl From<Failure> for Error {
                 "All connections to the database are in use. Try again in a moment.",
             )
             .retry_after(std::time::Duration::from_millis(200)),
-            Failure::Conflict => Self::new(
+            Failure::Conflict | Failure::Locked => Self::new(
                 Code::Aborted,
                 "CONFLICT",
                 "Others changed the same rows at the same time, again and again. Try again.",
@@ -154,7 +139,6 @@ impl From<Failure> for Error {
                 Self::new(Code::InvalidArgument, "VALUE_REFUSED", "A value does not fit where it is stored.")
                     .caused_by(message)
             }
-            Failure::Condition(condition) => Self::internal(format!("unexpected condition: {condition:?}")),
             Failure::Unique { index } => Self::internal(format!("unexpected unique violation of {index}")),
             Failure::Reference { constraint, .. } => {
                 Self::internal(format!("unexpected reference violation of {constraint}"))

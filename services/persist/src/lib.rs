@@ -18,6 +18,7 @@ mod schema;
 mod sql;
 mod sweep;
 pub mod testing;
+mod transaction;
 mod value;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_foundation", include_str!("../migrations/0001_foundation.sql")),
     ("0002_entities", include_str!("../migrations/0002_entities.sql")),
     ("0003_relay_window", include_str!("../migrations/0003_relay_window.sql")),
+    ("0004_group_commit", include_str!("../migrations/0004_group_commit.sql")),
     ("0006_relay", include_str!("../migrations/0006_relay.sql")),
 ];
 

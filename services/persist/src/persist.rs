@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::caller::Caller;
 use crate::check;
-use crate::commit::{Committer, Limits};
+use crate::commit::{Bounds, Committer, Limits};
 use crate::database::{Database, Scope};
 use crate::failure::Failure;
 use crate::plan::Plans;
@@ -34,6 +34,12 @@ pub struct Settings {
     pub(crate) read_connections: usize,
     pub(crate) read_depth: usize,
     pub(crate) read_ms: u64,
+    pub(crate) commit_writers: usize,
+    pub(crate) commit_group: usize,
+    pub(crate) commit_group_kib: usize,
+    pub(crate) commit_lock_ms: u64,
+    pub(crate) commit_queue: usize,
+    pub(crate) commit_queue_mib: usize,
     pub(crate) idempotency_days: u64,
     pub(crate) outbox_days: i32,
     pub(crate) relay_batch: usize,
@@ -56,6 +62,12 @@ impl Section for Settings {
         ensure!(shared <= 100, "persist.read_connections must be 0 to 100, is {shared}");
         within("read_depth", self.read_depth as u64, 10_000)?;
         within("read_ms", self.read_ms, 10_000)?;
+        within("commit_writers", self.commit_writers as u64, self.connections as u64)?;
+        within("commit_group", self.commit_group as u64, 1_000)?;
+        within("commit_group_kib", self.commit_group_kib as u64, 65_536)?;
+        within("commit_lock_ms", self.commit_lock_ms, 60_000)?;
+        within("commit_queue", self.commit_queue as u64, 1_000_000)?;
+        within("commit_queue_mib", self.commit_queue_mib as u64, 4_096)?;
         within("idempotency_days", self.idempotency_days, 3_650)?;
         within("outbox_days", u64::try_from(self.outbox_days).unwrap_or_default(), 3_650)?;
         within("relay_batch", self.relay_batch as u64, 10_000)?;
@@ -68,6 +80,23 @@ impl Settings {
     /// Connects elsewhere: tests put a proxy in between.
     pub fn set_database_url(&mut self, url: Secret) {
         self.database_url = url;
+    }
+
+    /// Lets fewer commits wait: for tests of what happens then.
+    pub fn set_commit_queue(&mut self, most: usize) {
+        self.commit_queue = most;
+    }
+
+    fn groups(&self) -> Bounds {
+        Bounds {
+            writers: self.commit_writers,
+            group: self.commit_group,
+            group_bytes: self.commit_group_kib << 10,
+            lock: Duration::from_millis(self.commit_lock_ms),
+            aside: self.connections / 2,
+            waiting: self.commit_queue,
+            waiting_bytes: self.commit_queue_mib << 20,
+        }
     }
 
     /// The same for the relay and the sweeper.
@@ -101,7 +130,7 @@ pub(crate) struct Persist {
     pub(crate) reads: Reads,
     pub(crate) gets: Gets,
     pub(crate) zones: Zones,
-    pub(crate) plans: Plans,
+    pub(crate) plans: Arc<Plans>,
     pub(crate) committer: Committer,
     pub(crate) limits: Limits,
     /// Wakes the relay.
@@ -111,7 +140,7 @@ pub(crate) struct Persist {
 impl Persist {
     /// Plans the entities, opens the database, and proves that it fits and that tenants are kept apart.
     pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
-        let plans = Plans::of(annotations::pool())?;
+        let plans = Arc::new(Plans::of(annotations::pool())?);
         let wait = Duration::from_millis(settings.pool_wait_ms);
         let database = Database::new(&settings.database_url, settings.connections, wait)?;
         let system = Database::new(&settings.system_url, SYSTEM_CONNECTIONS, wait)?;
@@ -126,17 +155,11 @@ impl Persist {
             time: Duration::from_millis(settings.statement_ms),
             keep: Duration::from_secs(settings.idempotency_days * 86_400),
         };
-        Ok(Self {
-            database,
-            system,
-            reads,
-            gets: Gets::of(&plans),
-            zones: Zones::default(),
-            plans,
-            committer: Committer::default(),
-            limits,
-            wake: Arc::default(),
-        })
+        let wake = Arc::<Wake>::default();
+        let (writing, relay) = (database.clone(), Arc::clone(&wake));
+        let committer = Committer::new(writing, Arc::clone(&plans), limits, settings.groups(), relay);
+        let gets = Gets::of(&plans);
+        Ok(Self { database, system, reads, gets, zones: Zones::default(), plans, committer, limits, wake })
     }
 
     /// Asks PostgreSQL how it is, again and again.

@@ -1,6 +1,6 @@
 //! A commit as it was asked for, read against the plans and checked as far as that goes without the database.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use artel_proto::Message as _;
@@ -16,7 +16,7 @@ use crate::value::{self, Cell, Kind, Wrong, decode, text_field};
 /// Amounts beyond this never fit 32 bits, and within it no sum overflows 64.
 const INTEGER_BOUND: i64 = 1 << 33;
 
-/// A commit, ready to be made statements of.
+/// A commit as it was asked for.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// What tells this commit from all others, also when it is sent again after its connection was lost.
@@ -35,8 +35,6 @@ pub(crate) struct Batch {
 pub(crate) struct Change {
     pub(crate) entity: Arc<Entity>,
     pub(crate) id: Uuid,
-    /// How many earlier mutations of the batch touch the same row.
-    pub(crate) wave: usize,
     pub(crate) what: What,
     pub(crate) expected_version: i64,
     /// Columns and what they must hold, in the order of the columns.
@@ -95,14 +93,9 @@ impl Batch {
         if keyed && digest.is_empty() {
             digest = Sha256::digest(request.encode_to_vec()).to_vec();
         }
-        let mut touched: HashMap<(String, Uuid), usize> = HashMap::new();
         let mut changes = Vec::with_capacity(request.mutations.len());
         for (index, mutation) in request.mutations.into_iter().enumerate() {
-            let mut change = Change::read(plans, mutation, &format!("mutations[{index}]"))?;
-            let wave = touched.entry((change.entity.name.clone(), change.id)).or_default();
-            change.wave = *wave;
-            *wave += 1;
-            changes.push(change);
+            changes.push(Change::read(plans, mutation, &format!("mutations[{index}]"))?);
         }
         let events = request.events.into_iter().enumerate();
         let events = events.map(|(index, event)| Happened::read(plans, event, &format!("events[{index}]")));
@@ -151,7 +144,6 @@ impl Change {
         }
         Ok(Self {
             id: key(&mutation.id, own_id, at)?,
-            wave: 0,
             what,
             expected_version: mutation.expected_version,
             expected: expectations(&entity, &mutation.expectations, at)?,

@@ -1,4 +1,4 @@
-//! What the database remembers of a commit by its key.
+//! What the database remembers of commits by their keys.
 
 use artel_proto::persist::CommitResponse;
 use artel_util::Error;
@@ -6,23 +6,19 @@ use bytes::Bytes;
 use tonic::Code;
 use uuid::Uuid;
 
-use super::batch::Batch;
-use super::blank;
 use crate::database::{Database, Scope};
 use crate::failure::Failure;
 use crate::measure::Name;
-use crate::sql::{Statement, with_column};
-use crate::value::{self, Kind, read_i32, read_i64};
+use crate::sql::{DriverRow, Statement, with_column};
+use crate::value::{Array, Kind, read_i64};
 
 const READ: &str =
-    "SELECT commit_id, digest, answer, txid FROM idempotency WHERE workspace_id = $1 AND key = $2";
-
-const VERSIONS: &str = "SELECT ordinal, CASE WHEN operation = 'delete' THEN 0 ELSE version END
-FROM change_log WHERE txid = $1 AND workspace_id = $2";
+    "SELECT key, commit_id, digest, answer, txid FROM idempotency WHERE workspace_id = $1 AND key = ANY($2)";
 
 /// The record of a key.
 #[derive(Debug)]
 pub(super) struct Record {
+    pub(super) key: String,
     pub(super) commit_id: Uuid,
     digest: Vec<u8>,
     pub(super) answer: Bytes,
@@ -30,22 +26,34 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) async fn read(database: &Database, scope: Scope, key: &str) -> Result<Option<Self>, Failure> {
-        let statement = Statement::fixed(READ)
+    /// The statement that reads the records of keys.
+    pub(super) fn statement<'a>(workspace: Uuid, keys: impl Iterator<Item = &'a str>) -> Statement {
+        let mut array = Array::new(Kind::Text);
+        keys.for_each(|key| array.push(Some(key.as_bytes())));
+        let mut statement = Statement::fixed(READ)
             .named(Name::of("idempotency.get"))
-            .bind(Kind::Uuid, Some(scope.workspace.as_bytes().to_vec()))
-            .bind(Kind::Text, value::text(key));
+            .bind(Kind::Uuid, Some(workspace.as_bytes().to_vec()));
+        statement.push_array(array);
+        statement
+    }
+
+    /// A record out of what the statement found.
+    pub(super) fn of(row: &DriverRow) -> Self {
+        let bytes = |index| with_column(row, index, |cell| cell.unwrap_or_default().to_vec());
+        Self {
+            key: String::from_utf8_lossy(&bytes(0)).into_owned(),
+            commit_id: Uuid::from_slice(&bytes(1)).unwrap_or_default(),
+            digest: bytes(2),
+            answer: bytes(3).into(),
+            txid: read_i64(&bytes(4)).unwrap_or_default(),
+        }
+    }
+
+    /// The record of one key.
+    pub(super) async fn read(database: &Database, scope: Scope, key: &str) -> Result<Option<Self>, Failure> {
+        let statement = Self::statement(scope.workspace, [key].into_iter());
         let rows = database.read(scope, vec![statement]).await?;
-        let row = rows.first().and_then(|rows| rows.first());
-        Ok(row.map(|row| {
-            let bytes = |index| with_column(row, index, |cell| cell.unwrap_or_default().to_vec());
-            Self {
-                commit_id: Uuid::from_slice(&bytes(0)).unwrap_or_default(),
-                digest: bytes(1),
-                answer: bytes(2).into(),
-                txid: read_i64(&bytes(3)).unwrap_or_default(),
-            }
-        }))
+        Ok(rows.first().and_then(|rows| rows.first()).map(Self::of))
     }
 
     /// Refuses another digest than the one kept.
@@ -61,36 +69,13 @@ impl Record {
     }
 
     /// The answer to the same request as before.
-    pub(super) fn replay(self, digest: &[u8]) -> Result<CommitResponse, Error> {
+    pub(super) fn replay(&self, digest: &[u8]) -> Result<CommitResponse, Error> {
         self.check(digest)?;
         Ok(CommitResponse {
             replayed: true,
-            answer: self.answer,
+            answer: self.answer.clone(),
             position: self.txid,
             ..CommitResponse::default()
         })
-    }
-
-    /// The answer that was lost on its way, from what the change log says.
-    pub(super) async fn reconstruct(
-        self,
-        database: &Database,
-        scope: Scope,
-        batch: &Batch,
-    ) -> Result<CommitResponse, Error> {
-        let mut response = blank(batch);
-        response.position = self.txid;
-        let statement = Statement::fixed(VERSIONS)
-            .named(Name::of("change_log.versions"))
-            .bind(Kind::Bigint, value::bigint(self.txid))
-            .bind(Kind::Uuid, Some(scope.workspace.as_bytes().to_vec()));
-        for row in database.read(scope, vec![statement]).await?.into_iter().flatten() {
-            let ordinal = with_column(&row, 0, |cell| cell.and_then(read_i32)).unwrap_or(-1);
-            let version = with_column(&row, 1, |cell| cell.and_then(read_i64)).unwrap_or_default();
-            if let Some(result) = usize::try_from(ordinal).ok().and_then(|at| response.results.get_mut(at)) {
-                result.version = version;
-            }
-        }
-        Ok(response)
     }
 }

@@ -6,93 +6,99 @@ use artel_util::Error;
 use tonic::Code;
 use uuid::Uuid;
 
+use super::apply::{Broken, Condition};
+use super::attempt::Stage;
 use super::batch::{Batch, Change, What};
-use super::statements::Step;
 use crate::database::{Database, Scope};
-use crate::failure::{Condition, Failure};
+use crate::failure::Failure;
 use crate::measure::Name;
 use crate::plan::{Entity, Plans, WORKSPACE};
 use crate::sql::{Statement, with_column};
 use crate::value::{Array, Kind};
 
-/// Where a batch failed.
+/// A batch that failed by itself.
 pub(super) struct Place<'a> {
     pub(super) database: &'a Database,
     pub(super) scope: Scope,
     pub(super) plans: &'a Plans,
     pub(super) batch: &'a Batch,
-    pub(super) step: &'a Step,
 }
 
-pub(super) async fn error(at: Place<'_>, failure: Failure) -> Error {
-    match failure {
-        Failure::Condition(condition) => by_condition(at.batch, &condition),
-        Failure::Unique { index } => unique(at.batch, at.step, &index),
-        Failure::Reference { constraint, table } => {
+/// What the database refused: it said so while it did `stage`.
+pub(super) async fn error(at: Place<'_>, failure: Failure, stage: &Stage) -> Error {
+    match (failure, stage) {
+        (Failure::Unique { index }, Stage::Writes(entity)) => unique(at.batch, entity, &index),
+        (Failure::Reference { constraint, table }, _) => {
             reference(&at, &constraint, &table).await.unwrap_or_else(Error::from)
         }
-        failure => failure.into(),
+        (failure, _) => failure.into(),
     }
 }
 
-fn by_condition(batch: &Batch, condition: &Condition) -> Error {
-    let index = usize::try_from(condition.mutation).unwrap_or_default();
+/// A condition that did not hold.
+pub(super) fn condition(batch: &Batch, condition: &Condition) -> Error {
+    let index = condition.mutation;
     let Some(change) = batch.changes.get(index) else {
         return Error::internal(format!("a condition of mutation {index}, which is none"));
     };
     let (entity, id) = (&change.entity.name, change.id);
-    if condition.condition == "row" {
-        return Error::not_found("ROW_NOT_FOUND", format!("mutation {index}: there is no {entity} {id}"))
-            .with("mutation", index)
-            .with("entity", entity)
-            .with("id", id);
-    }
     let actual = condition.actual.as_deref();
     let field = &condition.field;
     let shown = actual.unwrap_or("absent");
-    let text = match condition.condition.as_str() {
-        "version" => format!("its version is {shown}, not the expected one"),
-        "floor" => format!("`{field}` is {shown}, and what is taken would bring it below its floor"),
-        "ceiling" => format!("`{field}` is {shown}, and what is added would bring it above its ceiling"),
-        _ => format!("`{field}` is {shown}, not what is expected"),
+    let (name, text) = match condition.broken {
+        Broken::Row => {
+            return Error::not_found("ROW_NOT_FOUND", format!("mutation {index}: there is no {entity} {id}"))
+                .with("mutation", index)
+                .with("entity", entity)
+                .with("id", id);
+        }
+        Broken::Key => return taken(&change.entity, field).with("mutation", index).with("id", id),
+        Broken::Version => ("version", format!("its version is {shown}, not the expected one")),
+        Broken::Floor => {
+            ("floor", format!("`{field}` is {shown}, and what is taken would bring it below its floor"))
+        }
+        Broken::Ceiling => {
+            ("ceiling", format!("`{field}` is {shown}, and what is added would bring it above its ceiling"))
+        }
+        Broken::Field => ("field", format!("`{field}` is {shown}, not what is expected")),
     };
-    precondition(format!("mutation {index}: {entity} {id}: {text}"), change, &condition.condition, field)
+    Error::precondition("PRECONDITION_FAILED", format!("mutation {index}: {entity} {id}: {text}"))
+        .with("entity", entity)
+        .with("id", id)
+        .with("condition", name)
+        .with("field", field)
         .with("mutation", index)
         .with("actual", actual.unwrap_or_default())
 }
 
-fn precondition(message: String, change: &Change, condition: &str, field: &str) -> Error {
-    Error::precondition("PRECONDITION_FAILED", message)
-        .with("entity", &change.entity.name)
-        .with("id", change.id)
-        .with("condition", condition)
-        .with("field", field)
-}
-
-fn unique(batch: &Batch, step: &Step, index: &str) -> Error {
-    let members: &[usize] = if let Step::Change(members) = step { members } else { &[] };
-    let Some(change) = members.first().and_then(|first| batch.changes.get(*first)) else {
-        return Failure::Unique { index: index.to_owned() }.into();
-    };
-    let fields = unique_fields(&change.entity, index).join(", ");
-    let text = format!("Another {} holds the same value of: {fields}", change.entity.name);
-    let mut error = Error::new(Code::AlreadyExists, "UNIQUE_VIOLATION", text)
-        .with("entity", &change.entity.name)
-        .with("fields", &fields);
-    if let [only] = members {
-        error = error.with("mutation", only).with("id", change.id);
-    }
-    error
-}
-
-/// The fields that a unique index stands over; the key for the primary one.
-fn unique_fields(entity: &Entity, name: &str) -> Vec<String> {
-    let index = entity.indexes.iter().find(|index| index.name(entity) == name);
-    let columns: Vec<usize> = match index {
+/// A unique value is taken. PostgreSQL tells the index alone, so a mutation is named where it can be no other.
+fn unique(batch: &Batch, entity: &Entity, index: &str) -> Error {
+    let known = entity.indexes.iter().find(|other| other.name(entity) == index);
+    let columns: Vec<usize> = match known {
         Some(index) => index.columns.iter().map(|(column, _)| *column).collect(),
         None => vec![entity.key],
     };
-    columns.into_iter().map(|column| entity.columns[column].path.clone()).collect()
+    let writes = |change: &Change| match &change.what {
+        What::Insert(_) | What::Upsert(_) => true,
+        What::Update(cells) => cells.iter().any(|(column, _)| columns.contains(column)),
+        What::Adjust(numbers) => numbers.iter().any(|number| columns.contains(&number.column)),
+        What::Delete | What::Check => false,
+    };
+    let changes = batch.changes.iter().enumerate();
+    let mut writing = changes.filter(|(_, change)| change.entity.name == entity.name && writes(change));
+    let paths: Vec<&str> = columns.iter().map(|column| entity.columns[*column].path.as_str()).collect();
+    let error = taken(entity, &paths.join(", "));
+    match (writing.next(), writing.next()) {
+        (Some((only, change)), None) => error.with("mutation", only).with("id", change.id),
+        _ => error,
+    }
+}
+
+fn taken(entity: &Entity, fields: &str) -> Error {
+    let text = format!("Another {} holds the same value of: {fields}", entity.name);
+    Error::new(Code::AlreadyExists, "UNIQUE_VIOLATION", text)
+        .with("entity", &entity.name)
+        .with("fields", fields)
 }
 
 /// A reference that points nowhere, or a row that others still point to. PostgreSQL tells the constraint alone (values

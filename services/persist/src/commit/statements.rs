@@ -1,133 +1,217 @@
-//! A batch as statements: one for all mutations of one shape, in an order that never deadlocks.
+//! A group as statements: one for all rows of an entity that are read, inserted, updated or deleted, and one each for
+//! keys, change log and events.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use uuid::Uuid;
+
+use super::apply::Logged;
 use super::batch::{Batch, Change, What};
-use super::text::{Shape, Verb, lock, text, written};
-use crate::caller::Caller;
+use super::member::Member;
+use super::rows::{Held, Table, written};
+use super::text::{Form, Texts};
 use crate::measure::Name;
 use crate::plan::{Entity, Plans};
 use crate::sql::Statement;
-use crate::value::{self, Array, Kind};
+use crate::value::{self, Array, Cell, Kind};
 
-/// The key's record is first: of two batches with one key the second waits here for the first.
-const TAKE_KEY: &str = "WITH taken AS (
-    INSERT INTO idempotency (workspace_id, key, digest, answer, commit_id, expire_time)
-    VALUES ($1, $2, $3, $4, $5, now() + make_interval(secs => $6))
-    ON CONFLICT (workspace_id, key) DO NOTHING
-    RETURNING txid)
-SELECT CASE WHEN EXISTS (SELECT FROM taken) THEN (SELECT txid FROM taken)
-            ELSE artel_fail(-1, 'key', '', NULL) END";
+/// Of two commits with one key the second waits here for the first. The keys come in order, so that nobody waits in a
+/// circle.
+const TAKE_KEYS: &str = "INSERT INTO idempotency (workspace_id, key, digest, answer, commit_id, expire_time)
+SELECT $1, k.key, k.digest, k.answer, k.commit_id, now() + make_interval(secs => k.keep)
+FROM unnest($2, $3, $4, $5, $6) AS k (key, digest, answer, commit_id, keep)
+ON CONFLICT (workspace_id, key) DO NOTHING
+RETURNING txid, commit_id";
 
-const ANNOUNCE: &str = "INSERT INTO outbox (workspace_id, actor_user, actor_service, trace,
-    id, type, name, key, body, expire_time)
-SELECT $1, $2, $3, $4, e.* FROM unnest($5, $6, $7, $8, $9, $10) AS e";
+/// A refused commit leaves its key free.
+const FREE_KEYS: &str = "DELETE FROM idempotency WHERE workspace_id = $1 AND key = ANY($2)";
+
+const LOG: &str =
+    "INSERT INTO change_log (txid, workspace_id, entity, entity_id, operation, version, ordinal,
+    actor_user, actor_service, trace, before, after)
+SELECT $1, $2, l.* FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS l";
+
+const ANNOUNCE: &str = "INSERT INTO outbox (txid, workspace_id, id, type, name, key, body, expire_time,
+    actor_user, actor_service, trace)
+SELECT $1, $2, e.* FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11) AS e";
 
 /// References are checked at the end of the transaction; this makes it the end of its statements.
 const CHECK_REFERENCES: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
-/// What a statement of a commit is for.
-#[derive(Debug, Clone)]
-pub(crate) enum Step {
-    Key,
-    Lock,
-    /// The mutations of these places in the batch.
-    Change(Vec<usize>),
-    References,
-    Events,
-}
-
-/// The texts made so far.
-#[derive(Debug, Default)]
-pub(crate) struct Texts(RwLock<HashMap<(String, Shape), Arc<str>>>);
-
-impl Texts {
-    fn get(&self, entity: &Entity, shape: &Shape) -> Arc<str> {
-        let key = (entity.name.clone(), shape.clone());
-        if let Some(text) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Arc::clone(text);
-        }
-        let made: Arc<str> = text(entity, shape).into();
-        Arc::clone(self.0.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(made))
+/// Takes the keys of these members, which come in the order of the keys.
+pub(super) fn take_keys<'a>(workspace: Uuid, members: impl Iterator<Item = &'a Member>) -> Statement {
+    let mut arrays = [Kind::Text, Kind::Bytes, Kind::Bytes, Kind::Uuid, Kind::Double].map(Array::new);
+    for member in members {
+        let batch = &member.batch;
+        let keep = member.keep.as_secs_f64().to_be_bytes();
+        let cells: [&[u8]; 5] =
+            [batch.key.as_bytes(), &batch.digest, &batch.answer, batch.commit_id.as_bytes(), &keep];
+        arrays.iter_mut().zip(cells).for_each(|(array, cell)| array.push(Some(cell)));
     }
+    let statement = Statement::fixed(TAKE_KEYS).named(Name::of("idempotency.insert"));
+    with(statement.bind(Kind::Uuid, cell(workspace)), arrays)
 }
 
-/// The statements of a batch and what each is for.
-pub(crate) fn statements(
+/// Gives the keys of refused members free.
+pub(super) fn free_keys<'a>(workspace: Uuid, keys: impl Iterator<Item = &'a str>) -> Statement {
+    let mut array = Array::new(Kind::Text);
+    keys.for_each(|key| array.push(Some(key.as_bytes())));
+    let statement = Statement::fixed(FREE_KEYS).named(Name::of("idempotency.delete"));
+    with(statement.bind(Kind::Uuid, cell(workspace)), [array])
+}
+
+/// Locks and reads the rows of a table; `None` where there is nothing to be read.
+pub(super) fn read(texts: &Texts, workspace: Uuid, table: &mut Table) -> Option<Statement> {
+    let mut keys = Array::new(Kind::Uuid);
+    let count = table.keys().map(|id| keys.push(Some(id.as_bytes()))).count();
+    if count == 0 {
+        return None;
+    }
+    let entity = Arc::clone(&table.entity);
+    let all = || table.columns.iter().copied().chain(written(&entity)).collect();
+    table.columns = texts.set(&entity, &table.columns, &all());
+    let form = Form::Read(table.columns.iter().copied().collect(), table.deletes);
+    Some(with(texts.get(&entity, form).bind(Kind::Uuid, cell(workspace)), [keys]))
+}
+
+/// Finds the rows of a table that somebody else has locked.
+pub(super) fn locked(texts: &Texts, workspace: Uuid, table: &Table) -> Statement {
+    let mut keys = Array::new(Kind::Uuid);
+    table.keys().for_each(|id| keys.push(Some(id.as_bytes())));
+    with(texts.get(&table.entity, Form::Locked).bind(Kind::Uuid, cell(workspace)), [keys])
+}
+
+/// Writes what became of a table's rows. What frees a unique value comes before what takes one.
+pub(super) fn write(texts: &Texts, workspace: Uuid, table: &Table) -> Vec<Statement> {
+    let entity = &table.entity;
+    let (mut gone, mut changed, mut made) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, row) in &table.rows {
+        match (&row.before, &row.now) {
+            (None, Some(now)) => made.push((id, now)),
+            (Some(_), None) => gone.push(id),
+            (Some(_), Some(now)) if row.is_replaced => {
+                gone.push(id);
+                made.push((id, now));
+            }
+            (Some(before), Some(now)) if before.version(entity) != now.version(entity) => {
+                changed.push((id, now));
+            }
+            _ => {}
+        }
+    }
+    let start = |form: Form| texts.get(entity, form).bind(Kind::Uuid, cell(workspace));
+    let mut statements = Vec::new();
+    if !gone.is_empty() {
+        let mut keys = Array::new(Kind::Uuid);
+        gone.iter().for_each(|id| keys.push(Some(id.as_bytes())));
+        statements.push(with(start(Form::Delete), [keys]));
+    }
+    if !changed.is_empty() {
+        let stamps = [entity.version].into_iter().chain(entity.update_time).chain(entity.create_time);
+        let stamps: BTreeSet<usize> = stamps.collect();
+        let most =
+            table.columns.difference(&stamps).copied().filter(|column| *column != entity.key).collect();
+        let columns: Vec<usize> = texts.set(entity, &table.written, &most).into_iter().collect();
+        statements.push(rows(start(Form::Update(columns.clone())), entity, &columns, &changed));
+    }
+    if !made.is_empty() {
+        let columns: Vec<usize> = written(entity).chain(entity.delete_time).collect();
+        statements.push(rows(start(Form::Insert(columns.clone())), entity, &columns, &made));
+    }
+    statements
+}
+
+fn rows(statement: Statement, entity: &Entity, columns: &[usize], rows: &[(&Uuid, &Held)]) -> Statement {
+    let (mut keys, mut versions) = (Array::new(Kind::Uuid), Array::new(Kind::Bigint));
+    for (id, held) in rows {
+        keys.push(Some(id.as_bytes()));
+        versions.push(held.0[entity.version].as_deref());
+    }
+    let columns = columns.iter().map(|column| {
+        let mut cells = Array::new(entity.columns[*column].carrier());
+        rows.iter().for_each(|(_, held)| cells.push(held.0[*column].as_deref()));
+        cells
+    });
+    with(statement, [keys, versions].into_iter().chain(columns))
+}
+
+/// The rows of the change log, in the order of the commits and their mutations.
+pub(super) fn log<'a>(
+    txid: &Cell,
+    workspace: Uuid,
+    members: impl Iterator<Item = (&'a Member, &'a [Logged])>,
+) -> Option<Statement> {
+    use Kind::{Bigint, Integer, Json, Text};
+    let kinds = [Text, Kind::Uuid, Text, Bigint, Integer, Text, Text, Text, Json, Json];
+    let mut arrays = kinds.map(Array::new);
+    let mut is_empty = true;
+    for (member, logged) in members {
+        let caller = &member.caller;
+        for row in logged {
+            is_empty = false;
+            let change = &member.batch.changes[row.mutation];
+            let (version, ordinal) = (value::bigint(row.version), i32::try_from(row.mutation).ok());
+            let ordinal = ordinal.and_then(value::integer);
+            let cells: [Option<&[u8]>; 10] = [
+                Some(change.entity.name.as_bytes()),
+                Some(change.id.as_bytes()),
+                Some(row.operation.as_bytes()),
+                version.as_deref(),
+                ordinal.as_deref(),
+                Some(caller.user.as_bytes()),
+                Some(caller.service.as_bytes()),
+                Some(caller.trace.as_bytes()),
+                row.before.as_deref(),
+                row.after.as_deref(),
+            ];
+            arrays.iter_mut().zip(cells).for_each(|(array, cell)| array.push(cell));
+        }
+    }
+    (!is_empty).then(|| with(stamped(LOG, "change_log.insert", txid, workspace), arrays))
+}
+
+/// The events, in the order of the commits.
+pub(super) fn announce<'a>(
+    txid: &Cell,
+    workspace: Uuid,
+    members: impl Iterator<Item = &'a Member>,
+) -> Option<Statement> {
+    use Kind::{Bytes, Text, Timestamp};
+    let mut arrays = [Kind::Uuid, Text, Text, Text, Bytes, Timestamp, Text, Text, Text].map(Array::new);
+    let mut is_empty = true;
+    for member in members {
+        let caller = &member.caller;
+        for event in &member.batch.events {
+            is_empty = false;
+            let cells: [Option<&[u8]>; 9] = [
+                Some(event.id.as_bytes()),
+                Some(event.event_type.as_bytes()),
+                Some(event.name.as_bytes()),
+                Some(event.key.as_bytes()),
+                Some(&event.body),
+                event.expire.as_deref(),
+                Some(caller.user.as_bytes()),
+                Some(caller.service.as_bytes()),
+                Some(caller.traceparent.as_bytes()),
+            ];
+            arrays.iter_mut().zip(cells).for_each(|(array, cell)| array.push(cell));
+        }
+    }
+    (!is_empty).then(|| with(stamped(ANNOUNCE, "outbox.insert", txid, workspace), arrays))
+}
+
+/// The check of references, where a reference could come to point nowhere by these batches.
+pub(super) fn check_references<'a>(
     plans: &Plans,
-    texts: &Texts,
-    caller: &Caller,
-    batch: &Batch,
-    keep: Duration,
-) -> Vec<(Step, Statement)> {
-    let mut steps = vec![(Step::Key, take_key(caller, batch, keep))];
-    let groups = groups(batch);
-    let mut locked: Option<&str> = None;
-    for ((wave, entity, shape), members) in &groups {
-        let first = &batch.changes[members[0]];
-        if *wave == 0 && locked != Some(entity) && touches_by_several(&groups, entity) {
-            locked = Some(entity);
-            steps.push((Step::Lock, lock_rows(caller, &first.entity, batch)));
-        }
-        let text = texts.get(&first.entity, shape);
-        let statement =
-            change(text, caller, shape, members.iter().map(|index| (*index, &batch.changes[*index])))
-                .named(Name::new(&first.entity.table, shape.verb.name()));
-        steps.push((Step::Change(members.clone()), statement));
-    }
-    if batch.changes.iter().any(|change| moves_references(plans, change)) {
-        steps.push((
-            Step::References,
-            Statement::fixed(CHECK_REFERENCES).named(Name::of("transaction.check_references")),
-        ));
-    }
-    if !batch.events.is_empty() {
-        steps.push((Step::Events, announce(caller, batch)));
-    }
-    steps
+    batches: impl Iterator<Item = &'a Batch>,
+) -> Option<Statement> {
+    let mut changes = batches.flat_map(|batch| &batch.changes);
+    changes
+        .any(|change| moves_references(plans, change))
+        .then(|| Statement::fixed(CHECK_REFERENCES).named(Name::of("transaction.check_references")))
 }
 
-/// Mutations that go into one statement: of one wave (a row's second mutation comes after its first), one entity and
-/// one shape. The order of the groups is the order of the statements.
-type Groups<'a> = BTreeMap<(usize, &'a str, Shape), Vec<usize>>;
-
-fn groups(batch: &Batch) -> Groups<'_> {
-    let mut groups = Groups::new();
-    for (index, change) in batch.changes.iter().enumerate() {
-        let key = (change.wave, change.entity.name.as_str(), shape(change));
-        groups.entry(key).or_default().push(index);
-    }
-    // Locks are taken in the order of the keys by the statements themselves; a sorted input also walks the table once.
-    for members in groups.values_mut() {
-        members.sort_by_key(|index| batch.changes[*index].id);
-    }
-    groups
-}
-
-fn shape(change: &Change) -> Shape {
-    let (verb, columns) = match &change.what {
-        What::Insert(_) => (Verb::Insert, written(&change.entity)),
-        What::Upsert(_) => (Verb::Upsert, written(&change.entity)),
-        What::Update(cells) => (Verb::Update, cells.iter().map(|(column, _)| *column).collect()),
-        What::Adjust(numbers) => (Verb::Adjust, numbers.iter().map(|number| number.column).collect()),
-        What::Delete => (Verb::Delete, Vec::new()),
-        What::Check => (Verb::Check, Vec::new()),
-    };
-    Shape { verb, columns, expected: change.expected.iter().map(|(column, _)| *column).collect() }
-}
-
-/// Whether several statements of the first wave lock existing rows of the entity: then each locks in order, but both
-/// together do not.
-fn touches_by_several(groups: &Groups<'_>, entity: &str) -> bool {
-    let first_wave = groups
-        .keys()
-        .filter(|(wave, other, shape)| *wave == 0 && *other == entity && shape.verb != Verb::Insert);
-    first_wave.count() > 1
-}
-
-/// Whether a reference could come to point nowhere by this change.
 fn moves_references(plans: &Plans, change: &Change) -> bool {
     let own = &change.entity.references;
     match &change.what {
@@ -138,107 +222,18 @@ fn moves_references(plans: &Plans, change: &Change) -> bool {
     }
 }
 
-fn lock_rows(caller: &Caller, entity: &Entity, batch: &Batch) -> Statement {
-    let mut ids = Array::new(Kind::Uuid);
-    for change in batch.changes.iter().filter(|change| change.wave == 0 && change.entity.name == entity.name)
-    {
-        ids.push(Some(change.id.as_bytes()));
-    }
-    let mut statement = Statement::fixed(lock(entity))
-        .named(Name::new(&entity.table, "lock"))
-        .bind(Kind::Uuid, caller.workspace_cell());
-    statement.push_array(ids);
-    statement
-}
-
-fn take_key(caller: &Caller, batch: &Batch, keep: Duration) -> Statement {
-    Statement::fixed(TAKE_KEY)
-        .named(Name::of("idempotency.insert"))
-        .bind(Kind::Uuid, caller.workspace_cell())
-        .bind(Kind::Text, value::text(&batch.key))
-        .bind(Kind::Bytes, Some(batch.digest.clone()))
-        .bind(Kind::Bytes, Some(batch.answer.to_vec()))
-        .bind(Kind::Uuid, Some(batch.commit_id.as_bytes().to_vec()))
-        .bind(Kind::Double, Some(keep.as_secs_f64().to_be_bytes().to_vec()))
-}
-
-/// `$1` to `$4` of every statement that writes.
-fn by(caller: &Caller, text: impl Into<Arc<str>>, trace: &str) -> Statement {
+fn stamped(text: &'static str, name: &str, txid: &Cell, workspace: Uuid) -> Statement {
     Statement::fixed(text)
-        .bind(Kind::Uuid, caller.workspace_cell())
-        .bind(Kind::Text, value::text(&caller.user))
-        .bind(Kind::Text, value::text(&caller.service))
-        .bind(Kind::Text, value::text(trace))
+        .named(Name::of(name))
+        .bind(Kind::Bigint, txid.clone())
+        .bind(Kind::Uuid, cell(workspace))
 }
 
-fn change<'a>(
-    text: Arc<str>,
-    caller: &Caller,
-    shape: &Shape,
-    members: impl Iterator<Item = (usize, &'a Change)> + Clone,
-) -> Statement {
-    let mut statement = by(caller, text, &caller.trace);
-    let mut add = |kind: Kind, cells: &mut dyn Iterator<Item = value::Cell>| {
-        let mut array = Array::new(kind);
-        cells.for_each(|cell| array.push(cell.as_deref()));
-        statement.push_array(array);
-    };
-    add(
-        Kind::Integer,
-        &mut members.clone().map(|(index, _)| value::integer(i32::try_from(index).unwrap_or(i32::MAX))),
-    );
-    add(Kind::Uuid, &mut members.clone().map(|(_, change)| Some(change.id.as_bytes().to_vec())));
-    if shape.verb != Verb::Insert {
-        add(Kind::Bigint, &mut members.clone().map(|(_, change)| value::bigint(change.expected_version)));
-    }
-    for (place, column) in shape.columns.iter().enumerate() {
-        let adjusted = |pick: fn(&super::batch::Adjustment) -> Option<i64>| {
-            members.clone().map(move |(_, change)| match &change.what {
-                What::Adjust(numbers) => pick(&numbers[place]).and_then(value::bigint),
-                _ => None,
-            })
-        };
-        if shape.verb == Verb::Adjust {
-            add(Kind::Bigint, &mut adjusted(|number| Some(number.amount)));
-            add(Kind::Bigint, &mut adjusted(|number| number.floor));
-            add(Kind::Bigint, &mut adjusted(|number| number.ceiling));
-            continue;
-        }
-        let Some((_, first)) = members.clone().next() else { continue };
-        let carrier = first.entity.columns[*column].carrier();
-        add(
-            carrier,
-            &mut members.clone().map(|(_, change)| match &change.what {
-                What::Insert(cells) | What::Upsert(cells) => cells[*column].clone(),
-                What::Update(cells) => cells[place].1.clone(),
-                _ => None,
-            }),
-        );
-    }
-    for (place, column) in shape.expected.iter().enumerate() {
-        let Some((_, first)) = members.clone().next() else { continue };
-        let kind = first.entity.columns[*column].kind;
-        add(kind, &mut members.clone().map(|(_, change)| change.expected[place].1.clone()));
-    }
+fn with(mut statement: Statement, arrays: impl IntoIterator<Item = Array>) -> Statement {
+    arrays.into_iter().for_each(|array| statement.push_array(array));
     statement
 }
 
-fn announce(caller: &Caller, batch: &Batch) -> Statement {
-    let mut statement = by(caller, ANNOUNCE, &caller.traceparent).named(Name::of("outbox.insert"));
-    let mut ids = Array::new(Kind::Uuid);
-    let mut texts = [Array::new(Kind::Text), Array::new(Kind::Text), Array::new(Kind::Text)];
-    let (mut bodies, mut expires) = (Array::new(Kind::Bytes), Array::new(Kind::Timestamp));
-    for event in &batch.events {
-        ids.push(Some(event.id.as_bytes()));
-        for (array, text) in texts.iter_mut().zip([&event.event_type, &event.name, &event.key]) {
-            array.push(Some(text.as_bytes()));
-        }
-        bodies.push(Some(&event.body));
-        expires.push(event.expire.as_deref());
-    }
-    statement.push_array(ids);
-    texts.into_iter().for_each(|array| statement.push_array(array));
-    statement.push_array(bodies);
-    statement.push_array(expires);
-    statement
+fn cell(id: Uuid) -> Cell {
+    Some(id.as_bytes().to_vec())
 }

@@ -95,6 +95,31 @@ pub(crate) fn array_literal<'a>(items: impl Iterator<Item = &'a str>) -> String 
     literal
 }
 
+/// The items of PostgreSQL's text form of an array of one dimension; `None` for NULL.
+pub(crate) fn literal_items(literal: &str) -> Vec<Option<String>> {
+    let inside = literal.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
+    let mut items = Vec::new();
+    let (mut item, mut quoted, mut was_quoted) = (String::new(), false, false);
+    let mut characters = inside.chars();
+    let mut end = |item: &mut String, was_quoted: &mut bool| {
+        let text = std::mem::take(item);
+        let is_null = !std::mem::take(was_quoted) && text == "NULL";
+        items.push((!is_null).then_some(text));
+    };
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => item.extend(characters.next()),
+            '"' => (quoted, was_quoted) = (!quoted, true),
+            ',' if !quoted => end(&mut item, &mut was_quoted),
+            other => item.push(other),
+        }
+    }
+    if !inside.is_empty() {
+        end(&mut item, &mut was_quoted);
+    }
+    items
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,5 +139,10 @@ mod tests {
     fn a_literal_quotes() {
         assert_eq!(array_literal([r#"a"b"#, r"c\d", ""].into_iter()), r#"{"a\"b","c\\d",""}"#);
         assert_eq!(array_literal(std::iter::empty()), "{}");
+        let items = [r#"a"b"#, r"c\d", "", "NULL", "x, {y}"];
+        let back = literal_items(&array_literal(items.into_iter()));
+        assert_eq!(back, items.map(|item| Some(item.to_owned())));
+        assert_eq!(literal_items(r"{a b,NULL}"), [Some("a b".to_owned()), None]);
+        assert_eq!(literal_items("{}"), []);
     }
 }

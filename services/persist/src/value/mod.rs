@@ -8,7 +8,7 @@ mod wire;
 
 use tokio_postgres::types::Type;
 
-pub(crate) use array::{Array, array_items, array_literal};
+pub(crate) use array::{Array, array_items, array_literal, literal_items};
 pub(crate) use row::message;
 pub(crate) use scalar::{from_cell, to_cell};
 pub(crate) use wire::{Wrong, decode, text_field};

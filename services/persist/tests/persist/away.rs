@@ -13,6 +13,7 @@ use artel_proto::catalog::Product;
 use artel_proto::order::OrderPlaced;
 use artel_proto::persist::{CommitRequest, GetRequest, QueryRequest};
 use artel_util::new_id;
+use futures::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::Code;
@@ -203,36 +204,57 @@ async fn a_call_does_not_wait_for_a_connection_for_long() {
     let client = bench.client();
     let product = product("Чай", 100);
     client.commit(vec![insert(&product)]).await.unwrap();
-    let mut superuser = bench.database.superuser().await.unwrap();
-    let blocking = superuser.transaction().await.unwrap();
-    blocking.execute("SELECT 1 FROM products FOR UPDATE", &[]).await.unwrap();
-    // As many as there are connections hang on one row.
-    let take = || adjust::<Product>(&product.id, "stock", -1, None);
-    let hanging = (0..16).map(|_| {
-        let (client, take) = (client.clone(), take());
-        tokio::spawn(async move { client.commit(vec![take]).await })
-    });
-    let hanging: Vec<_> = hanging.collect();
     // Counting takes a connection of its own.
     let count = QueryRequest {
         entity: "artel.catalog.v1.Product".into(),
         with_total: true,
         ..QueryRequest::default()
     };
-    let busy = async {
-        loop {
-            match answer(client.grpc.clone().query(count.clone()).await) {
-                Ok(_) => tokio::task::yield_now().await,
-                Err(error) => return error,
-            }
-        }
-    };
-    let error = tokio::time::timeout(Duration::from_secs(8), busy).await.unwrap();
+    let superuser = bench.database.superuser().await.unwrap();
+    superuser.batch_execute("BEGIN; LOCK TABLE products").await.unwrap();
+    // As many as there are connections hang on the table, and one more.
+    let hanging = (0..17).map(|_| {
+        let (client, count) = (client.clone(), count.clone());
+        tokio::spawn(async move { answer(client.grpc.clone().query(count).await) })
+    });
+    let mut hanging: futures::stream::FuturesUnordered<_> = hanging.collect();
+    let first = tokio::time::timeout(Duration::from_secs(8), hanging.next()).await.unwrap().unwrap();
+    let error = first.unwrap().unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, "POOL_EXHAUSTED"));
+    superuser.batch_execute("COMMIT").await.unwrap();
+    while let Some(got) = hanging.next().await {
+        assert_eq!(got.unwrap().unwrap().items.len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_that_wait_for_a_row_hold_up_nobody_else() {
+    let bench = Bench::new().await;
+    let client = bench.client();
+    let (locked, free) = (product("Чай", 100), product("Кофе", 100));
+    client.commit(vec![insert(&locked), insert(&free)]).await.unwrap();
+    let mut superuser = bench.database.superuser().await.unwrap();
+    let blocking = superuser.transaction().await.unwrap();
+    let lock = "SELECT 1 FROM products WHERE id = $1::text::uuid FOR UPDATE";
+    blocking.execute(lock, &[&locked.id]).await.unwrap();
+    // More than there are connections.
+    let hanging = (0..40).map(|_| {
+        let (client, take) = (client.clone(), adjust::<Product>(&locked.id, "stock", -1, None));
+        tokio::spawn(async move { client.commit(vec![take]).await })
+    });
+    let hanging: Vec<_> = hanging.collect();
+    let begin = Instant::now();
+    for left in (0..20).rev() {
+        client.commit(vec![adjust::<Product>(&free.id, "stock", -5, Some(0))]).await.unwrap();
+        assert_eq!(client.get::<Product>(&free.id).await.unwrap().stock, left * 5);
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5), "they were held up for {:?}", begin.elapsed());
+    assert!(hanging.iter().all(|commit| !commit.is_finished()));
     blocking.rollback().await.unwrap();
     for commit in hanging {
         commit.await.unwrap().unwrap();
     }
+    assert_eq!(client.get::<Product>(&locked.id).await.unwrap().stock, 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ mod away;
 mod broker;
 mod commit;
 mod deadlines;
+mod group;
 mod model;
 mod once;
 mod query;

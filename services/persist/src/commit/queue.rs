@@ -1,0 +1,308 @@
+//! The commits that wait, in a line a workspace: bounded in number and in bytes. A line is served by one writer at a
+//! time, so that writers of this process never wait for each other's rows; several workspaces are served at once.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use artel_util::Error;
+use tonic::Code;
+use uuid::Uuid;
+
+use super::member::{Member, Needs, RowKey};
+use crate::failure::Failure;
+
+/// What `config.toml` says of groups.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Writers at work at most.
+    pub(crate) writers: usize,
+    /// Commits in a group at most.
+    pub(crate) group: usize,
+    /// Bytes in a group at most; a commit beyond it goes alone.
+    pub(crate) group_bytes: usize,
+    /// How long a group waits for a row that somebody outside of this process has locked.
+    pub(crate) lock: Duration,
+    /// Commits at most that wait for such rows aside.
+    pub(crate) aside: usize,
+    /// Commits that wait at most.
+    pub(crate) waiting: usize,
+    /// Bytes that wait at most.
+    pub(crate) waiting_bytes: usize,
+}
+
+/// When a caller that found the queue full may come again.
+const COME_AGAIN: Duration = Duration::from_millis(200);
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    bounds: Bounds,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: HashMap<Uuid, Line>,
+    /// The workspaces whose lines wait for a writer, the one that waits longest first.
+    ready: VecDeque<Uuid>,
+    writers: usize,
+    /// A group that touches rows of no workspace is under way; there is one such group at a time.
+    global: bool,
+    /// Rows that somebody outside has locked, and how many commits wait for each aside. Others that touch them stay in
+    /// their lines until then.
+    stuck: HashMap<RowKey, usize>,
+    count: usize,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    waiting: VecDeque<Member>,
+    is_served: bool,
+    is_ready: bool,
+}
+
+/// Commits of one workspace that go into one transaction, in the order in which they came.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) workspace: Uuid,
+    pub(super) members: Vec<Member>,
+    is_global: bool,
+}
+
+impl Queue {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, state: Mutex::default() }
+    }
+
+    /// Puts a commit at the end of its line. True where a writer has to be started for it. RESOURCE_EXHAUSTED where too
+    /// much waits already.
+    pub(super) fn push(&self, member: Member) -> Result<bool, Error> {
+        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *guard;
+        let bounds = &self.bounds;
+        if state.count >= bounds.waiting {
+            return Err(full("commit_queue", &format!("{} commits wait", bounds.waiting)));
+        }
+        if state.count > 0 && state.bytes + member.size > bounds.waiting_bytes {
+            return Err(full("commit_queue_mib", &format!("{} bytes of commits wait", state.bytes)));
+        }
+        state.count += 1;
+        state.bytes += member.size;
+        let workspace = member.caller.workspace;
+        state.lines.entry(workspace).or_default().waiting.push_back(member);
+        state.make_ready(workspace);
+        tell_depth(state.count);
+        Ok(state.starts(bounds))
+    }
+
+    /// Puts commits that had begun back to the beginning of their line.
+    pub(super) fn put_back(&self, members: Vec<Member>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for member in members.into_iter().rev() {
+            if member.is_late(Instant::now()) {
+                member.tell(Err(Failure::Timeout.into()));
+                continue;
+            }
+            member.put_back();
+            state.count += 1;
+            state.bytes += member.size;
+            state.lines.entry(member.caller.workspace).or_default().waiting.push_front(member);
+        }
+        tell_depth(state.count);
+    }
+
+    /// Keeps commits that touch these rows in their lines.
+    pub(super) fn stick(&self, rows: &[RowKey]) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.iter().for_each(|row| *state.stuck.entry(*row).or_default() += 1);
+    }
+
+    /// Ends that. True where a writer has to be started for those that waited.
+    pub(super) fn unstick(&self, rows: &[RowKey]) -> bool {
+        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *guard;
+        for row in rows {
+            if let Some(count) = state.stuck.get_mut(row) {
+                *count -= 1;
+            }
+        }
+        state.stuck.retain(|_, count| *count > 0);
+        let waiting: Vec<Uuid> = state.lines.keys().copied().collect();
+        waiting.into_iter().for_each(|workspace| state.make_ready(workspace));
+        state.starts(&self.bounds)
+    }
+
+    /// The next group for a writer; `None` ends the writer.
+    pub(super) fn take(&self) -> Option<Group> {
+        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *guard;
+        let mut group = None;
+        while let Some(workspace) = state.ready.pop_front() {
+            let Some(line) = state.lines.get_mut(&workspace) else { continue };
+            line.is_ready = false;
+            let mut taken = Taken::new(&self.bounds, state.global);
+            let mut at = 0;
+            while let Some(member) = line.waiting.get(at) {
+                if !state.stuck.is_empty() && member.rows().any(|row| state.stuck.contains_key(&row)) {
+                    at += 1;
+                    continue;
+                }
+                if !taken.has_room_for(member) {
+                    break;
+                }
+                let Some(member) = line.waiting.remove(at) else { break };
+                state.count -= 1;
+                state.bytes -= member.size;
+                taken.add(member);
+            }
+            if !taken.members.is_empty() {
+                line.is_served = true;
+                state.global |= taken.is_global;
+                group = Some(Group { workspace, members: taken.members, is_global: taken.is_global });
+                break;
+            }
+            // What remains waits for a row, or for the group that touches rows of no workspace.
+            if line.waiting.is_empty() {
+                state.lines.remove(&workspace);
+            }
+        }
+        state.writers -= usize::from(group.is_none());
+        tell_depth(state.count);
+        group
+    }
+
+    /// Counts commits that left their line and are done aside as waiting.
+    pub(super) fn hold(&self, members: &[Member]) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.count += members.len();
+        state.bytes += members.iter().map(|member| member.size).sum::<usize>();
+        tell_depth(state.count);
+    }
+
+    /// Ends that for commits of these sizes.
+    pub(super) fn let_go(&self, sizes: impl IntoIterator<Item = usize>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for size in sizes {
+            state.count -= 1;
+            state.bytes -= size;
+        }
+        tell_depth(state.count);
+    }
+
+    /// Says that a group is done with, so that its line may be served again.
+    pub(super) fn done(&self, Mark { workspace, is_global }: Mark) {
+        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *guard;
+        if let Some(line) = state.lines.get_mut(&workspace) {
+            line.is_served = false;
+        }
+        state.make_ready(workspace);
+        if is_global {
+            state.global = false;
+            let waiting: Vec<Uuid> = state.lines.keys().copied().collect();
+            waiting.into_iter().for_each(|workspace| state.make_ready(workspace));
+        }
+    }
+}
+
+impl State {
+    fn make_ready(&mut self, workspace: Uuid) {
+        let Some(line) = self.lines.get_mut(&workspace) else { return };
+        if line.waiting.is_empty() && !line.is_served {
+            self.lines.remove(&workspace);
+        } else if !line.is_served && !line.is_ready {
+            line.is_ready = true;
+            self.ready.push_back(workspace);
+        }
+    }
+
+    /// Whether a writer has to be started, which then counts as started.
+    fn starts(&mut self, bounds: &Bounds) -> bool {
+        let starts = !self.ready.is_empty() && self.writers < bounds.writers;
+        self.writers += usize::from(starts);
+        starts
+    }
+}
+
+impl Group {
+    /// What [`Queue::done`] wants to know.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { workspace: self.workspace, is_global: self.is_global }
+    }
+}
+
+/// What a group keeps from others while it is under way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    workspace: Uuid,
+    is_global: bool,
+}
+
+/// A group in the making.
+struct Taken<'a> {
+    bounds: &'a Bounds,
+    global_is_taken: bool,
+    members: Vec<Member>,
+    keys: HashSet<String>,
+    needs: Needs,
+    bytes: usize,
+    is_global: bool,
+    now: Instant,
+}
+
+impl<'a> Taken<'a> {
+    fn new(bounds: &'a Bounds, global_is_taken: bool) -> Self {
+        Self {
+            bounds,
+            global_is_taken,
+            members: Vec::new(),
+            keys: HashSet::new(),
+            needs: Needs::default(),
+            bytes: 0,
+            is_global: false,
+            now: Instant::now(),
+        }
+    }
+
+    fn has_room_for(&self, member: &Member) -> bool {
+        if member.hazards.is_global && self.global_is_taken {
+            return false;
+        }
+        self.members.is_empty()
+            || self.members.len() < self.bounds.group
+                && self.bytes + member.size <= self.bounds.group_bytes
+                // The second of two with one key is answered by what became of the first.
+                && !self.keys.contains(&member.batch.key)
+                && !self.needs.is_mended_by(&member.hazards)
+    }
+
+    fn add(&mut self, member: Member) {
+        metrics::histogram!("artel_persist_commit_wait_seconds").record(self.now - member.since);
+        if !member.begin() {
+            return;
+        }
+        if member.is_late(self.now) {
+            return member.tell(Err(Failure::Timeout.into()));
+        }
+        self.keys.insert(member.batch.key.clone());
+        self.needs.add(&member.hazards);
+        self.bytes += member.size;
+        self.is_global |= member.hazards.is_global;
+        self.members.push(member);
+    }
+}
+
+fn full(limit: &str, what: &str) -> Error {
+    Error::new(
+        Code::ResourceExhausted,
+        "COMMIT_QUEUE_FULL",
+        format!("{what}, which is the limit persist.{limit}. Try again in a moment."),
+    )
+    .with("limit", format!("persist.{limit}"))
+    .retry_after(COME_AGAIN)
+}
+
+fn tell_depth(count: usize) {
+    metrics::gauge!("artel_persist_commit_queue").set(count as f64);
+}
