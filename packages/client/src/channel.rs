@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use artel_discovery::{Consul, Instance};
+use artel_discovery::{Consul, Instance, Instances};
 use artel_proto::annotations::{self, Rule};
 use artel_trace::{Kind, Span, TRACEPARENT, Trace};
 use artel_util::Error;
@@ -37,8 +37,7 @@ const REFUSED_FOR: Duration = Duration::from_millis(100);
 pub struct Channels {
     service: Arc<str>,
     key: CallKey,
-    /// None where the addresses were given and never change.
-    consul: Option<Consul>,
+    find: Arc<dyn Fn(&str) -> Instances + Send + Sync>,
     limits: Arc<Limits>,
     pools: Arc<Mutex<HashMap<String, Arc<Pool>>>>,
 }
@@ -59,13 +58,18 @@ impl Channels {
     /// Channels over what Consul knows, for calls signed with the mesh's key.
     #[must_use]
     pub fn new(service: &str, consul: Consul, key: CallKey) -> Self {
-        Self {
-            service: service.into(),
-            key,
-            consul: Some(consul),
-            limits: Arc::default(),
-            pools: Arc::default(),
-        }
+        Self::over(service, key, move |target| consul.watch(target))
+    }
+
+    /// Channels over what anybody knows who can say where a service's copies are.
+    #[must_use]
+    pub fn over(
+        service: &str,
+        key: CallKey,
+        find: impl Fn(&str) -> Instances + Send + Sync + 'static,
+    ) -> Self {
+        let find = Arc::new(find);
+        Self { service: service.into(), key, find, limits: Arc::default(), pools: Arc::default() }
     }
 
     /// The same with other limits, for channels that are made from now on.
@@ -81,15 +85,14 @@ impl Channels {
         key: CallKey,
         addresses: impl IntoIterator<Item = (&'a str, SocketAddr)>,
     ) -> Self {
-        let limits = Arc::<Limits>::default();
-        let mut pools: HashMap<String, Vec<Instance>> = HashMap::new();
+        let mut known: HashMap<String, Vec<Instance>> = HashMap::new();
         for (name, address) in addresses {
             let instance = Instance { id: format!("{name}-{address}"), address, meta: BTreeMap::new() };
-            pools.entry(name.to_owned()).or_default().push(instance);
+            known.entry(name.to_owned()).or_default().push(instance);
         }
-        let pools =
-            pools.into_iter().map(|(name, instances)| (name, Arc::new(still(instances, &limits)))).collect();
-        Self { service: service.into(), key, consul: None, limits, pools: Arc::new(Mutex::new(pools)) }
+        Self::over(service, key, move |target| {
+            watch::channel(Some(known.get(target).cloned().unwrap_or_default().into())).1
+        })
     }
 
     /// The same connections for calls that another service of this process makes.
@@ -102,11 +105,9 @@ impl Channels {
     #[must_use]
     pub fn to(&self, target: &str) -> Channel {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let pool = pools.entry(target.to_owned()).or_insert_with(|| {
-            let known =
-                self.consul.as_ref().map(|consul| Pool::new(consul.watch(target), Arc::clone(&self.limits)));
-            Arc::new(known.unwrap_or_else(|| still(Vec::new(), &self.limits)))
-        });
+        let pool = pools
+            .entry(target.to_owned())
+            .or_insert_with(|| Arc::new(Pool::new((self.find)(target), Arc::clone(&self.limits))));
         let target: Arc<str> = target.into();
         Channel {
             meter: Arc::new(Meter::new(Arc::clone(&self.service), Arc::clone(&target))),
@@ -305,11 +306,6 @@ impl Channel {
         .caused_by(error)
         .into()
     }
-}
-
-/// Copies that never change.
-fn still(instances: Vec<Instance>, limits: &Arc<Limits>) -> Pool {
-    Pool::new(watch::channel(Some(instances.into())).1, Arc::clone(limits))
 }
 
 /// A failure stands in the headers; what went well says so after the body.

@@ -12,6 +12,8 @@ use crate::pool::nanos;
 
 /// Weight of the newest latency in the average: one eighth.
 const SMOOTHING: u64 = 8;
+/// The time after which what was measured counts half.
+const HALF_LIFE: u64 = 200_000_000;
 /// A copy that answered nobody for as long as a call waited for it, and that for so long, counts as failing.
 const SILENT: Duration = Duration::from_secs(1);
 
@@ -58,10 +60,13 @@ impl Peer {
         InFlight { peer: Arc::clone(self), since: nanos(), told: false }
     }
 
-    /// Smoothed latency times the calls that wait: what a new call has before it.
-    pub(crate) fn load(&self) -> u64 {
+    /// Smoothed latency times the calls that wait: what a new call has before it. What was measured counts less the
+    /// longer ago it was, or who was slow once would never be asked again.
+    pub(crate) fn load(&self, now: u64) -> u64 {
         let waiting = u64::from(self.in_flight.load(Ordering::Relaxed)) + 1;
-        self.latency.load(Ordering::Relaxed).max(1).saturating_mul(waiting)
+        let halves = now.saturating_sub(self.answered.load(Ordering::Relaxed)) / HALF_LIFE;
+        let latency = self.latency.load(Ordering::Relaxed) >> halves.min(63);
+        latency.max(1).saturating_mul(waiting)
     }
 
     pub(crate) fn is_well(&self, now: u64) -> bool {
@@ -71,11 +76,13 @@ impl Peer {
     fn succeed(&self, since: u64) {
         let now = nanos();
         let took = now.saturating_sub(since);
-        let old = self.latency.load(Ordering::Relaxed);
-        // One of two that end at the same moment may be forgotten.
-        let new = if old == 0 { took } else { old - old / SMOOTHING + took / SMOOTHING };
-        self.latency.store(new, Ordering::Relaxed);
-        self.answered.store(now, Ordering::Relaxed);
+        // The first had to wait for the connection, and says nothing.
+        if self.answered.swap(now, Ordering::Relaxed) > 0 {
+            let old = self.latency.load(Ordering::Relaxed);
+            // One of two that end at the same moment may be forgotten.
+            let new = if old == 0 { took } else { old - old / SMOOTHING + took / SMOOTHING };
+            self.latency.store(new, Ordering::Relaxed);
+        }
         self.failures.store(0, Ordering::Relaxed);
         self.breaks.store(0, Ordering::Relaxed);
     }
@@ -84,7 +91,8 @@ impl Peer {
         if self.failures.fetch_add(1, Ordering::Relaxed) + 1 < self.limits.failures {
             return;
         }
-        self.failures.store(0, Ordering::Relaxed);
+        // When it is back, one more is enough.
+        self.failures.store(self.limits.failures - 1, Ordering::Relaxed);
         let breaks = self.breaks.fetch_add(1, Ordering::Relaxed).min(16);
         let pause = self.limits.first_break.saturating_mul(1 << breaks).min(self.limits.longest_break);
         self.leave_alone(pause);
@@ -134,6 +142,8 @@ impl Drop for InFlight {
             && nanos().saturating_sub(self.since) >= silent
             && self.peer.answered.load(Ordering::Relaxed) < self.since
         {
+            // A wait without an answer is no short one.
+            self.peer.latency.fetch_max(nanos().saturating_sub(self.since), Ordering::Relaxed);
             self.peer.fail();
         }
     }

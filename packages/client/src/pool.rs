@@ -65,7 +65,7 @@ impl Pool {
                 let first = rand::random_range(0..many.len());
                 let second = (first + rand::random_range(1..many.len())) % many.len();
                 let (first, second) = (many[first], many[second]);
-                Some(Arc::clone(if first.load() <= second.load() { first } else { second }))
+                Some(Arc::clone(if first.load(now) <= second.load(now) { first } else { second }))
             }
         }
     }

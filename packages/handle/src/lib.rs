@@ -8,6 +8,8 @@ mod admission;
 mod admission_tests;
 mod authenticate;
 mod deadline;
+#[cfg(test)]
+mod discovery_tests;
 mod exemplars;
 mod health;
 mod host;

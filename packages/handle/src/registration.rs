@@ -23,6 +23,7 @@ pub(crate) async fn hold(
     consul: Consul,
     mut registration: Registration,
     mut versions: watch::Receiver<Versions>,
+    mut degraded: watch::Receiver<String>,
     draining: CancellationToken,
 ) {
     let (id, name) = (registration.id.clone(), registration.name.clone());
@@ -33,6 +34,10 @@ pub(crate) async fn hold(
         loop {
             let mut meta = own.clone();
             meta.extend(said(&registration.name, &versions.borrow_and_update()));
+            let without = degraded.borrow_and_update().clone();
+            if !without.is_empty() {
+                meta.insert("degraded".to_owned(), without);
+            }
             told &= registration.meta == meta;
             registration.meta = meta;
             let known = if told { consul.knows(&registration.id).await } else { Ok(false) };
@@ -46,7 +51,11 @@ pub(crate) async fn hold(
             match held {
                 Ok(()) => {
                     (pause, told) = (FIRST_PAUSE, true);
-                    let _ = tokio::time::timeout(LOOK, changed(&mut versions)).await;
+                    tokio::select! {
+                        () = changed(&mut versions) => {}
+                        () = changed(&mut degraded) => {}
+                        () = tokio::time::sleep(LOOK) => {}
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(service = registration.name, %error, "not registered yet");
@@ -94,8 +103,8 @@ fn said(service: &str, versions: &Versions) -> BTreeMap<String, String> {
 }
 
 /// Waits for the next change; never ends where there can be none any more.
-async fn changed(versions: &mut watch::Receiver<Versions>) {
-    if versions.changed().await.is_err() {
+async fn changed<T>(of: &mut watch::Receiver<T>) {
+    if of.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
 }

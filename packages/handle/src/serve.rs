@@ -7,6 +7,7 @@ use artel_queue::{Publisher, Subscription, Topology};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -111,7 +112,11 @@ pub(crate) async fn run(service: Service, host: Host) -> anyhow::Result<()> {
     });
 
     let (reporter, health_service) = tonic_health::server::health_reporter();
-    let health = tokio::spawn(health::report(reporter, name, service.needs, draining.clone()));
+    let mut wants = service.wants;
+    wants.extend(queue.as_ref().map(|queue| ("events", queue.connected())));
+    let (degraded, degraded_seen) = watch::channel(String::new());
+    let report = health::report(reporter, name, service.needs, wants, degraded, draining.clone());
+    let health = tokio::spawn(report);
     let mut work = JoinSet::new();
     for (period, job) in service.jobs {
         work.spawn(job::every(name, period, host.call(), job, draining.clone()));
@@ -148,6 +153,7 @@ pub(crate) async fn run(service: Service, host: Host) -> anyhow::Result<()> {
         host.consul().clone(),
         registration::of(name, address, check_every),
         host.versions(),
+        degraded_seen,
         draining.clone(),
     ));
     tracing::info!(service = name, %address, "serving");

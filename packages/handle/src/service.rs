@@ -17,6 +17,7 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 
+use crate::health::There;
 use crate::job::Job;
 use crate::listen::{Listener, Listeners, Typed};
 
@@ -32,7 +33,8 @@ pub struct Service {
     pub(crate) listeners: Listeners,
     pub(crate) jobs: Vec<(Duration, Job)>,
     pub(crate) tasks: Vec<Task>,
-    pub(crate) needs: Vec<(&'static str, watch::Receiver<bool>)>,
+    pub(crate) needs: There,
+    pub(crate) wants: There,
 }
 
 impl Service {
@@ -48,6 +50,7 @@ impl Service {
             jobs: Vec::new(),
             tasks: Vec::new(),
             needs: Vec::new(),
+            wants: Vec::new(),
         }
     }
 
@@ -115,6 +118,13 @@ impl Service {
     #[must_use]
     pub fn needs(mut self, what: &'static str, there: watch::Receiver<bool>) -> Self {
         self.needs.push((what, there));
+        self
+    }
+
+    /// Works on without this, and says so while it is not there.
+    #[must_use]
+    pub fn wants(mut self, what: &'static str, there: watch::Receiver<bool>) -> Self {
+        self.wants.push((what, there));
         self
     }
 }

@@ -21,6 +21,8 @@ use crate::{Broker, Error, Publisher, Topology, depth, measure};
 
 const TALK: Duration = Duration::from_secs(10);
 const TAG: &str = "artel";
+/// What the desk may have told the runner at once; more of the same is told again by the next event.
+const NOTES: usize = 64;
 
 /// Why a handler did not do what an event asks for, and what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +118,7 @@ impl Listener {
     ) -> Self {
         let (stop, stop_seen) = watch::channel(None);
         let (connected, connected_seen) = watch::channel(false);
-        let (notes, notes_seen) = mpsc::unbounded_channel();
+        let (notes, notes_seen) = mpsc::channel(NOTES);
         let desk =
             Desk { publisher, topology: topology.clone(), subscription, handler: Box::new(handler), notes };
         let runner = Runner {
@@ -181,7 +183,7 @@ struct Runner {
     /// Lanes and tasks outlive a connection: what comes again waits for the handler that is still at it.
     lanes: Lanes<Work>,
     tasks: JoinSet<String>,
-    notes: mpsc::UnboundedReceiver<Note>,
+    notes: mpsc::Receiver<Note>,
     connected: watch::Sender<bool>,
     stop: watch::Receiver<Option<Instant>>,
 }

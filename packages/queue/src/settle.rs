@@ -68,7 +68,7 @@ pub(crate) struct Desk {
     pub topology: Topology,
     pub subscription: Subscription,
     pub handler: Box<dyn Handler>,
-    pub notes: mpsc::UnboundedSender<Note>,
+    pub notes: mpsc::Sender<Note>,
 }
 
 impl Desk {
@@ -164,7 +164,7 @@ impl Desk {
         tracing::error!(reason, "failed for good: a dead letter");
         self.move_on(work, Next::Dead { attempts: message.attempt, error: reason }).await;
         if !self.subscription.events.contains(&message.name) {
-            let _ = self.notes.send(Note::Stale(message.name.clone()));
+            let _ = self.notes.try_send(Note::Stale(message.name.clone()));
         }
         "dead"
     }
@@ -207,7 +207,7 @@ impl Desk {
             match self.publisher.forward(envelope).await {
                 Ok(Outcome::Confirmed) => return acknowledge(&work.delivery).await,
                 Ok(Outcome::Unroutable) => {
-                    let _ = self.notes.send(Note::QueueMissing(queue.clone()));
+                    let _ = self.notes.try_send(Note::QueueMissing(queue.clone()));
                 }
                 Err(error) => tracing::warn!(%error, queue, "cannot move a message on"),
             }

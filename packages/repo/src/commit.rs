@@ -1,3 +1,6 @@
+use std::time::{Instant, SystemTime};
+
+use artel_client::Call;
 use artel_proto::persist::mutation::Change;
 use artel_proto::persist::{
     Adjust, Check, CommitRequest, Delete, Event as Announcement, Expectation, Idempotency, Insert, Mutation,
@@ -14,6 +17,8 @@ use crate::query::Val;
 #[must_use]
 pub struct Commit {
     pub(crate) request: CommitRequest,
+    /// Which of its events expire with the call.
+    in_time: Vec<usize>,
 }
 
 /// What a commit did.
@@ -114,10 +119,31 @@ impl Commit {
         self.announce(event, Some(expire_time))
     }
 
+    /// Tells those who listen, unless that takes until after the moment at which the caller stops waiting: what matters
+    /// only while somebody waits for it.
+    pub fn publish_in_time<E: Event>(mut self, event: &E) -> Self {
+        self.in_time.push(self.request.events.len());
+        self.announce(event, None)
+    }
+
     /// Happens once for this key. `digest` tells a repetition from another request; `answer` is given back to one.
     pub fn once(mut self, key: impl Into<String>, digest: Bytes, answer: impl Into<Bytes>) -> Self {
         self.request.idempotency = Some(Idempotency { key: key.into(), digest, answer: answer.into() });
         self
+    }
+
+    /// The request as part of this call.
+    pub(crate) fn within(mut self, call: &Call) -> CommitRequest {
+        if let Some(deadline) = call.deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let expire = SystemTime::now().checked_add(left).map(Timestamp::from);
+            for index in self.in_time {
+                if let Some(event) = self.request.events.get_mut(index) {
+                    event.expire_time = expire;
+                }
+            }
+        }
+        self.request
     }
 
     /// True where nothing would be written or told.

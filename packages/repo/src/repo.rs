@@ -142,10 +142,11 @@ impl Repo {
     /// # Errors
     /// What `persist` says: a precondition that failed, a unique value that is taken, …
     pub async fn commit(&self, call: &Call, commit: Commit) -> Result<Committed, Error> {
-        let once = commit.request.idempotency.is_some();
+        let request = commit.within(call);
+        let once = request.idempotency.is_some();
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
-            match self.persist.clone().commit(call.request(commit.request.clone())).await {
+            match self.persist.clone().commit(call.request(request.clone())).await {
                 Ok(answer) => {
                     let answer = answer.into_inner();
                     return Ok(Committed {

@@ -11,13 +11,14 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A fixed number of threads for work that blocks. They end when the last of its clones is dropped.
 #[derive(Clone)]
-pub(crate) struct Workers(mpsc::Sender<Job>);
+pub(crate) struct Workers(mpsc::SyncSender<Job>);
 
 impl Workers {
     /// # Errors
     /// Where the system has no more threads.
     pub(crate) fn start(count: usize) -> io::Result<Self> {
-        let (jobs, queue) = mpsc::channel::<Job>();
+        // Whoever has a turn finds a place: there are as many of the one as of the other.
+        let (jobs, queue) = mpsc::sync_channel::<Job>(count);
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..count {
             let queue = Arc::clone(&queue);

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use artel_config::Config;
-use axum::extract::{Path, Query, State};
-use axum::response::IntoResponse;
+use axum::extract::{Path, Query, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use base64::Engine as _;
@@ -22,6 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::host::Host;
+use crate::measure::prometheus;
 use crate::serve::run;
 use crate::service::Service;
 
@@ -48,6 +51,8 @@ impl LocalMesh {
         let key = uuid::Uuid::new_v4().simple();
         let config = format!("[mesh]\nconsul = 'http://{consul}'\nmesh_key = '{key}'\n{config}");
         let draining = CancellationToken::new();
+        // Handles of what is counted are looked up once: there must be somebody who counts by then.
+        prometheus()?;
         let router = registry.router();
         tokio::spawn(async move { axum::serve(listener, router).await });
         let host = Host::open(Config::parse(&config)?, draining.clone()).await?;
@@ -70,6 +75,27 @@ impl LocalMesh {
     /// Takes `section.key` away again.
     pub fn unset(&self, setting: &str) {
         self.registry.kv().remove(&kv_key(setting));
+        self.registry.index.send_modify(|index| *index += 1);
+    }
+
+    /// Takes Consul away, or brings it back: while it is away, whatever is asked of it fails.
+    pub fn consul_is_away(&self, away: bool) {
+        self.registry.away.store(away, Ordering::Relaxed);
+        // Whoever waits for a change hears of it at once.
+        self.registry.index.send_modify(|index| *index += 1);
+    }
+
+    /// What a service says of itself in Consul, copy by copy.
+    #[must_use]
+    pub fn metadata(&self, name: &str) -> Vec<BTreeMap<String, String>> {
+        let services = self.registry.services();
+        services.values().filter(|service| service.name == name).map(|service| service.meta.clone()).collect()
+    }
+
+    /// Takes a copy out of Consul, as an operator does or a check that fails.
+    pub fn remove(&self, copy: SocketAddr) {
+        let here = |service: &Registered| SocketAddr::new(service.address, service.port) == copy;
+        self.registry.services().retain(|_, service| !here(service));
         self.registry.index.send_modify(|index| *index += 1);
     }
 
@@ -109,6 +135,7 @@ struct Registry {
     services: Arc<Mutex<BTreeMap<String, Registered>>>,
     kv: Arc<Mutex<BTreeMap<String, (String, u64)>>>,
     index: Arc<watch::Sender<u64>>,
+    away: Arc<AtomicBool>,
 }
 
 /// What a service tells Consul, as far as others are told.
@@ -130,7 +157,12 @@ struct Blocking {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { services: Arc::default(), kv: Arc::default(), index: Arc::new(watch::Sender::new(1)) }
+        Self {
+            services: Arc::default(),
+            kv: Arc::default(),
+            index: Arc::new(watch::Sender::new(1)),
+            away: Arc::default(),
+        }
     }
 }
 
@@ -143,7 +175,16 @@ impl Registry {
             .route("/v1/health/service/{name}", get(Self::health))
             .route("/v1/catalog/services", get(Self::catalog))
             .route("/v1/kv/{*prefix}", get(Self::entries))
+            .layer(from_fn_with_state(self.clone(), Self::answer))
             .with_state(self.clone())
+    }
+
+    async fn answer(State(registry): State<Self>, request: Request, next: Next) -> Response {
+        let response = next.run(request).await;
+        if registry.away.load(Ordering::Relaxed) {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        response
     }
 
     fn services(&self) -> MutexGuard<'_, BTreeMap<String, Registered>> {

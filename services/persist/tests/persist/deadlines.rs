@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use artel_client::{Call, Channel};
 use artel_handle::Service;
 use artel_handle::testing::LocalMesh;
+use artel_proto::order::OrderPlaced;
 use artel_proto::persist::CommitRequest;
 use artel_proto::persist::persist_service_client::PersistServiceClient;
+use artel_repo::Commit;
 use http::{Request, Response};
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -163,4 +165,27 @@ async fn a_chain_of_four_gives_up_in_time_and_so_does_the_statement_at_its_end()
     }
     superuser.batch_execute("COMMIT").await.unwrap();
     patient.await.unwrap().unwrap();
+}
+
+/// What is told only while the caller waits carries the caller's deadline to its listeners, who drop it after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_told_in_time_expires_with_the_call_that_caused_it() {
+    let bench = Bench::new().await;
+    let mesh = LocalMesh::start("").await.unwrap();
+    mesh.serve(bench.database.persist().await.unwrap()).await.unwrap();
+    let host = mesh.host("order");
+    let event = |order_id: &str| OrderPlaced { order_id: order_id.into(), ..OrderPlaced::default() };
+    let mut call = host.call();
+    call.deadline = Some(Instant::now() + Duration::from_secs(10));
+    let commit = Commit::new().publish_in_time(&event("timed")).publish(&event("kept"));
+    host.repo().commit(&call, commit).await.unwrap();
+    // The control: who sets no deadline sets no end.
+    host.repo().commit(&host.call(), Commit::new().publish_in_time(&event("open"))).await.unwrap();
+    let database = bench.database.superuser().await.unwrap();
+    let left = "SELECT key, extract(epoch FROM expire_time - now())::float8 FROM outbox";
+    let rows = database.query(left, &[]).await.unwrap();
+    let left =
+        |key: &str| -> Option<f64> { rows.iter().find(|row| row.get::<_, &str>(0) == key).unwrap().get(1) };
+    assert!((1.0..=10.0).contains(&left("timed").unwrap()), "{:?}", left("timed"));
+    assert_eq!((left("kept"), left("open")), (None, None));
 }
