@@ -69,6 +69,14 @@ impl CallKey {
     /// # Errors
     /// Where the secret is shorter than 32 bytes.
     pub fn new(secret: &str) -> Result<Self, TokenError> {
+        Self::remembering(secret, REMEMBERED)
+    }
+
+    /// The same, that remembers so many calls it signed and so many it verified.
+    ///
+    /// # Errors
+    /// Where the secret is shorter than 32 bytes.
+    pub fn remembering(secret: &str, most: usize) -> Result<Self, TokenError> {
         if secret.len() < LEAST_KEY {
             return Err(TokenError::ShortKey(secret.len()));
         }
@@ -79,8 +87,8 @@ impl CallKey {
             encoding: EncodingKey::from_secret(secret.as_bytes()),
             decoding: DecodingKey::from_secret(secret.as_bytes()),
             validation,
-            signed: Remembered::new(REMEMBERED, REMEMBERED_FOR),
-            verified: Remembered::new(REMEMBERED, REMEMBERED_FOR),
+            signed: Remembered::new(most, REMEMBERED_FOR),
+            verified: Remembered::new(most, REMEMBERED_FOR),
         })))
     }
 

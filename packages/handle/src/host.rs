@@ -46,6 +46,7 @@ pub struct Mesh {
     pub shed_factor: f64,
     pub shed_least_calls: usize,
     pub edge_share_percent: u8,
+    pub remembered_tokens: usize,
     pub call_timeout_ms: u64,
     pub call_most_waiting: usize,
     pub call_attempts: usize,
@@ -86,6 +87,7 @@ impl Section for Mesh {
             ("shed_least_calls", self.shed_least_calls),
             ("call_most_waiting", self.call_most_waiting),
             ("call_attempts", self.call_attempts),
+            ("remembered_tokens", self.remembered_tokens),
             ("leave_alone_after_failures", self.leave_alone_after_failures as usize),
         ];
         for (key, count) in counts {
@@ -185,10 +187,10 @@ impl Host {
     fn over(settings: Settings, draining: CancellationToken) -> anyhow::Result<Self> {
         let mesh_now: Live<Mesh> = settings.live("mesh", MESH_SECTION)?;
         let mesh = mesh_now.get();
-        let call_key = CallKey::new(mesh.mesh_key.reveal())?;
+        let call_key = CallKey::remembering(mesh.mesh_key.reveal(), mesh.remembered_tokens)?;
         let consul = Consul::new(&mesh.consul)?;
         let channels = Channels::new("mesh", consul.clone(), call_key.clone()).with(mesh.limits());
-        let keys = Keys::new(channels.to("identity"), "mesh");
+        let keys = Keys::new(channels.to("identity"), "mesh", mesh.remembered_tokens);
         let process = Process { settings, mesh, mesh_now, consul, call_key, keys, draining };
         Ok(Self { name: "mesh", process: Arc::new(process), channels })
     }

@@ -17,8 +17,7 @@ use tokio::sync::Mutex;
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 /// How long keys are believed without asking again.
 const BELIEVED: Duration = Duration::from_secs(60);
-/// Verified tokens remembered, and for how long: a signature check costs more than most requests.
-const REMEMBERED: u64 = 10_000;
+/// For how long verified tokens are remembered: a signature check costs more than most requests.
 const REMEMBERED_FOR: Duration = Duration::from_secs(30);
 
 /// What an access token says. `iss` and `aud` are always `artel`.
@@ -63,10 +62,10 @@ struct Known {
 }
 
 impl Keys {
-    /// Keys fetched over a channel to `identity` when the first token comes.
+    /// Keys fetched over a channel to `identity` when the first token comes. Remembers so many tokens.
     #[must_use]
-    pub fn new(identity: Channel, service: &str) -> Self {
-        let verified = Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
+    pub fn new(identity: Channel, service: &str, remembered: usize) -> Self {
+        let verified = Cache::builder().max_capacity(remembered as u64).time_to_live(REMEMBERED_FOR).build();
         Self { identity, service: service.into(), known: Arc::default(), verified }
     }
 

@@ -110,7 +110,7 @@ impl Bench {
         let jwk = JsonWebKey { kid: "k".into(), x: part(1..33), y: part(33..65), ..Default::default() };
         let calls = CallKey::new(SECRET).unwrap();
         let nowhere = Consul::new("http://127.0.0.1:9").unwrap();
-        let keys = Keys::new(Channels::new("order", nowhere, calls.clone()).to("identity"), "order");
+        let keys = Keys::new(Channels::new("order", nowhere, calls.clone()).to("identity"), "order", 100);
         keys.learn(&[jwk]).await;
         let gate = Gate { call_key: calls.clone(), keys, default_workspace: "w0".into() };
         let (reporter, health) = tonic_health::server::health_reporter();

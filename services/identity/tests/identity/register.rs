@@ -23,7 +23,7 @@ async fn a_person_registers_and_is_who_their_token_says() {
 
     // As every service verifies it.
     let host = world.mesh.host("order");
-    let keys = Keys::new(host.channel("identity"), "order");
+    let keys = Keys::new(host.channel("identity"), "order", 100);
     let (seen, workspace) = keys.verify(&answer.access_token).await.unwrap();
     assert_eq!((seen.id.as_str(), seen.locale.as_str(), seen.roles.len()), (user.id.as_str(), "ru", 0));
     assert_eq!(workspace, host.mesh().default_workspace);

@@ -24,7 +24,7 @@ async fn an_operator_grants_and_takes_roles_and_tokens_say_so() {
         identity.grant_role(call.request(grant(&email, "catalog_editor"))).await.unwrap().into_inner();
     assert_eq!(again.user.unwrap(), user);
 
-    let keys = Keys::new(world.mesh.host("order").channel("identity"), "order");
+    let keys = Keys::new(world.mesh.host("order").channel("identity"), "order", 100);
     assert!(keys.verify(&first.access_token).await.unwrap().0.roles.is_empty());
     let second = refresh(&edge, &first.refresh_token).await.unwrap();
     assert_eq!(keys.verify(&second.access_token).await.unwrap().0.roles, ["catalog_editor"]);
