@@ -35,6 +35,7 @@ pub struct Settings {
     pub(crate) read_depth: usize,
     pub(crate) read_ms: u64,
     pub(crate) commit_writers: usize,
+    pub(crate) commit_lanes: usize,
     pub(crate) commit_group: usize,
     pub(crate) commit_group_kib: usize,
     pub(crate) commit_lock_ms: u64,
@@ -63,6 +64,7 @@ impl Section for Settings {
         within("read_depth", self.read_depth as u64, 10_000)?;
         within("read_ms", self.read_ms, 10_000)?;
         within("commit_writers", self.commit_writers as u64, self.connections as u64)?;
+        within("commit_lanes", self.commit_lanes as u64, 100)?;
         within("commit_group", self.commit_group as u64, 1_000)?;
         within("commit_group_kib", self.commit_group_kib as u64, 65_536)?;
         within("commit_lock_ms", self.commit_lock_ms, 60_000)?;
@@ -87,9 +89,15 @@ impl Settings {
         self.commit_queue = most;
     }
 
+    /// Groups of one workspace at once, and commits in each.
+    pub fn set_commit_groups(&mut self, lanes: usize, commits: usize) {
+        (self.commit_lanes, self.commit_group) = (lanes, commits);
+    }
+
     fn groups(&self) -> Bounds {
         Bounds {
             writers: self.commit_writers,
+            lanes: self.commit_lanes,
             group: self.commit_group,
             group_bytes: self.commit_group_kib << 10,
             lock: Duration::from_millis(self.commit_lock_ms),

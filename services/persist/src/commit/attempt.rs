@@ -9,7 +9,7 @@ use artel_proto::persist::{CommitResponse, MutationResult};
 use uuid::Uuid;
 
 use super::apply::Applied;
-use super::member::{Member, RowKey, Verdict};
+use super::member::{Claim, Member, Verdict};
 use super::recall::Record;
 use super::refusal;
 use super::rows::Tables;
@@ -84,7 +84,7 @@ impl Attempt<'_> {
     }
 
     /// The rows of the group that somebody else has locked. Nothing is kept locked.
-    pub(super) async fn locked(&self) -> Result<HashSet<RowKey>, Failure> {
+    pub(super) async fn locked(&self) -> Result<HashSet<Claim>, Failure> {
         let tables = Tables::of(self.members.iter().map(|member| &member.batch), false);
         let tables: Vec<_> = tables.0.values().filter(|table| table.keys().next().is_some()).collect();
         let mut all = vec![
@@ -101,7 +101,7 @@ impl Attempt<'_> {
         let mut locked = HashSet::new();
         for (table, rows) in tables.iter().zip(&rows[first..]) {
             let id = |row| with_column(row, 0, |cell| cell.and_then(|id| Uuid::from_slice(id).ok()));
-            locked.extend(rows.iter().filter_map(id).map(|id| RowKey::of(&table.entity, id)));
+            locked.extend(rows.iter().filter_map(id).map(|id| Claim::row(&table.entity, id)));
         }
         Ok(locked)
     }

@@ -1,5 +1,6 @@
 //! A commit that waits for its turn, and what it must not share a transaction with.
 
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,13 +14,34 @@ use super::batch::{Batch, Change, What};
 use crate::caller::Caller;
 use crate::plan::{Entity, Plans};
 
-/// A row, by its entity and its key.
+/// What only one of the groups under way may touch: a row, a unique value, an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct RowKey(usize, Uuid);
+pub(super) struct Claim(usize, u128);
 
-impl RowKey {
-    pub(super) fn of(entity: &Entity, id: Uuid) -> Self {
-        Self(number(entity), id)
+impl Claim {
+    pub(super) fn row(entity: &Entity, id: Uuid) -> Self {
+        Self(number(entity), id.as_u128())
+    }
+
+    /// Two that look the same and are not only wait for each other.
+    fn hash(of: usize, value: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        value.hash(&mut hasher);
+        Self(of, hasher.finish().into())
+    }
+
+    fn all(batch: &Batch) -> Vec<Self> {
+        let mut claims = vec![Self::hash(0, &batch.key)];
+        for change in &batch.changes {
+            let entity = &*change.entity;
+            claims.push(Self::row(entity, change.id));
+            let What::Insert(cells) = &change.what else { continue };
+            for index in entity.indexes.iter().filter(|index| index.unique) {
+                let values: Vec<_> = index.columns.iter().map(|(column, _)| &cells[*column]).collect();
+                claims.push(Self::hash(std::ptr::from_ref(index).addr(), values));
+            }
+        }
+        claims
     }
 }
 
@@ -37,6 +59,7 @@ pub(super) struct Member {
     pub(super) size: usize,
     pub(super) since: Instant,
     pub(super) hazards: Hazards,
+    pub(super) claims: Vec<Claim>,
     ticket: Ticket,
     answer: oneshot::Sender<Verdict>,
 }
@@ -62,9 +85,10 @@ impl Member {
     ) -> (Self, Ticket, oneshot::Receiver<Verdict>) {
         let (answer, answered) = oneshot::channel();
         let ticket = Ticket::default();
-        let hazards = Hazards::of(plans, &batch);
+        let (hazards, claims) = (Hazards::of(plans, &batch), Claim::all(&batch));
         let since = Instant::now();
-        let member = Self { batch, caller, keep, size, since, hazards, ticket: ticket.clone(), answer };
+        let member =
+            Self { batch, caller, keep, size, since, hazards, claims, ticket: ticket.clone(), answer };
         (member, ticket, answered)
     }
 
@@ -79,8 +103,8 @@ impl Member {
     }
 
     /// The rows it touches.
-    pub(super) fn rows(&self) -> impl Iterator<Item = RowKey> + '_ {
-        self.batch.changes.iter().map(|change| RowKey(number(&change.entity), change.id))
+    pub(super) fn rows(&self) -> impl Iterator<Item = Claim> + '_ {
+        self.batch.changes.iter().map(|change| Claim::row(&change.entity, change.id))
     }
 
     /// True where its caller's time is up.
@@ -122,6 +146,13 @@ enum Check {
 }
 
 impl Hazards {
+    /// It may free a unique value, or delete what others refer to, and so wait for groups that touch other rows, or they
+    /// for it. No other group of its workspace is under way beside it.
+    pub(super) fn is_exclusive(&self) -> bool {
+        let waits = |hazard: &Hazard| matches!(hazard.0, Check::Unique | Check::Referred);
+        self.mends.iter().any(waits) || self.needs.iter().any(|hazard| hazard.0 == Check::Referred)
+    }
+
     fn of(plans: &Plans, batch: &Batch) -> Self {
         let mut hazards = Self::default();
         for change in &batch.changes {

@@ -1,5 +1,6 @@
-//! The commits that wait, in a line a workspace: bounded in number and in bytes. A line is served by one writer at a
-//! time, so that writers of this process never wait for each other's rows; several workspaces are served at once.
+//! The commits that wait, in a line a workspace: bounded in number and in bytes. What groups under way touch is claimed by
+//! them, and others that want it stay in the line, so that writers of this process never wait for each other in the
+//! database.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +10,16 @@ use artel_util::Error;
 use tonic::Code;
 use uuid::Uuid;
 
-use super::member::{Member, Needs, RowKey};
+use super::member::{Claim, Member, Needs};
 use crate::failure::Failure;
 
 /// What `config.toml` says of groups.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Writers at work at most.
+    /// Groups under way at most.
     pub(crate) writers: usize,
+    /// Groups of one workspace under way at most.
+    pub(crate) lanes: usize,
     /// Commits in a group at most.
     pub(crate) group: usize,
     /// Bytes in a group at most; a commit beyond it goes alone.
@@ -50,7 +53,7 @@ struct State {
     global: bool,
     /// Rows that somebody outside has locked, and how many commits wait for each aside. Others that touch them stay in
     /// their lines until then.
-    stuck: HashMap<RowKey, usize>,
+    stuck: HashMap<Claim, usize>,
     count: usize,
     bytes: usize,
 }
@@ -58,16 +61,20 @@ struct State {
 #[derive(Debug, Default)]
 struct Line {
     waiting: VecDeque<Member>,
-    is_served: bool,
+    /// Groups under way, and what they claim.
+    groups: usize,
+    claimed: HashSet<Claim>,
+    /// No other group may be under way.
+    is_exclusive: bool,
     is_ready: bool,
 }
 
 /// Commits of one workspace that go into one transaction, in the order in which they came.
 #[derive(Debug)]
 pub(super) struct Group {
-    pub(super) workspace: Uuid,
     pub(super) members: Vec<Member>,
-    is_global: bool,
+    /// What [`Queue::done`] is told.
+    pub(super) mark: Mark,
 }
 
 impl Queue {
@@ -91,7 +98,7 @@ impl Queue {
         state.bytes += member.size;
         let workspace = member.caller.workspace;
         state.lines.entry(workspace).or_default().waiting.push_back(member);
-        state.make_ready(workspace);
+        state.make_ready(workspace, bounds.lanes);
         tell_depth(state.count);
         Ok(state.starts(bounds))
     }
@@ -113,13 +120,13 @@ impl Queue {
     }
 
     /// Keeps commits that touch these rows in their lines.
-    pub(super) fn stick(&self, rows: &[RowKey]) {
+    pub(super) fn stick(&self, rows: &[Claim]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         rows.iter().for_each(|row| *state.stuck.entry(*row).or_default() += 1);
     }
 
     /// Ends that. True where a writer has to be started for those that waited.
-    pub(super) fn unstick(&self, rows: &[RowKey]) -> bool {
+    pub(super) fn unstick(&self, rows: &[Claim]) -> bool {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;
         for row in rows {
@@ -128,8 +135,7 @@ impl Queue {
             }
         }
         state.stuck.retain(|_, count| *count > 0);
-        let waiting: Vec<Uuid> = state.lines.keys().copied().collect();
-        waiting.into_iter().for_each(|workspace| state.make_ready(workspace));
+        state.make_all_ready(self.bounds.lanes);
         state.starts(&self.bounds)
     }
 
@@ -141,10 +147,16 @@ impl Queue {
         while let Some(workspace) = state.ready.pop_front() {
             let Some(line) = state.lines.get_mut(&workspace) else { continue };
             line.is_ready = false;
-            let mut taken = Taken::new(&self.bounds, state.global);
+            let mut taken = Taken::new(&self.bounds, state.global, line.groups > 0);
+            // Who stays behind is not overtaken by others that want the same.
+            let mut kept: HashSet<Claim> = HashSet::new();
             let mut at = 0;
             while let Some(member) = line.waiting.get(at) {
-                if !state.stuck.is_empty() && member.rows().any(|row| state.stuck.contains_key(&row)) {
+                let stays = |claim: &Claim| {
+                    line.claimed.contains(claim) || kept.contains(claim) || state.stuck.contains_key(claim)
+                };
+                if member.claims.iter().any(stays) {
+                    kept.extend(&member.claims);
                     at += 1;
                     continue;
                 }
@@ -157,13 +169,19 @@ impl Queue {
                 taken.add(member);
             }
             if !taken.members.is_empty() {
-                line.is_served = true;
+                let claims: HashSet<Claim> =
+                    taken.members.iter().flat_map(|member| &member.claims).copied().collect();
+                line.claimed.extend(&claims);
+                line.groups += 1;
+                line.is_exclusive = taken.is_exclusive;
                 state.global |= taken.is_global;
-                group = Some(Group { workspace, members: taken.members, is_global: taken.is_global });
+                let mark = Mark { workspace, claims, is_global: taken.is_global };
+                group = Some(Group { members: taken.members, mark });
+                state.make_ready(workspace, self.bounds.lanes);
                 break;
             }
-            // What remains waits for a row, or for the group that touches rows of no workspace.
-            if line.waiting.is_empty() {
+            // What remains waits for a group or a row.
+            if line.waiting.is_empty() && line.groups == 0 {
                 state.lines.remove(&workspace);
             }
         }
@@ -191,30 +209,38 @@ impl Queue {
     }
 
     /// Says that a group is done with, so that its line may be served again.
-    pub(super) fn done(&self, Mark { workspace, is_global }: Mark) {
+    pub(super) fn done(&self, mark: &Mark) {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;
-        if let Some(line) = state.lines.get_mut(&workspace) {
-            line.is_served = false;
+        if let Some(line) = state.lines.get_mut(&mark.workspace) {
+            line.groups -= 1;
+            line.is_exclusive = false;
+            line.claimed.retain(|claim| !mark.claims.contains(claim));
         }
-        state.make_ready(workspace);
-        if is_global {
+        state.make_ready(mark.workspace, self.bounds.lanes);
+        if mark.is_global {
             state.global = false;
-            let waiting: Vec<Uuid> = state.lines.keys().copied().collect();
-            waiting.into_iter().for_each(|workspace| state.make_ready(workspace));
+            state.make_all_ready(self.bounds.lanes);
         }
     }
 }
 
 impl State {
-    fn make_ready(&mut self, workspace: Uuid) {
+    fn make_ready(&mut self, workspace: Uuid, lanes: usize) {
         let Some(line) = self.lines.get_mut(&workspace) else { return };
-        if line.waiting.is_empty() && !line.is_served {
-            self.lines.remove(&workspace);
-        } else if !line.is_served && !line.is_ready {
+        if line.waiting.is_empty() {
+            if line.groups == 0 {
+                self.lines.remove(&workspace);
+            }
+        } else if line.groups < lanes && !line.is_exclusive && !line.is_ready {
             line.is_ready = true;
             self.ready.push_back(workspace);
         }
+    }
+
+    fn make_all_ready(&mut self, lanes: usize) {
+        let waiting: Vec<Uuid> = self.lines.keys().copied().collect();
+        waiting.into_iter().for_each(|workspace| self.make_ready(workspace, lanes));
     }
 
     /// Whether a writer has to be started, which then counts as started.
@@ -225,17 +251,11 @@ impl State {
     }
 }
 
-impl Group {
-    /// What [`Queue::done`] wants to know.
-    pub(super) fn mark(&self) -> Mark {
-        Mark { workspace: self.workspace, is_global: self.is_global }
-    }
-}
-
 /// What a group keeps from others while it is under way.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Mark {
     workspace: Uuid,
+    claims: HashSet<Claim>,
     is_global: bool,
 }
 
@@ -243,30 +263,37 @@ pub(super) struct Mark {
 struct Taken<'a> {
     bounds: &'a Bounds,
     global_is_taken: bool,
+    /// Another group of the workspace is under way.
+    has_neighbour: bool,
     members: Vec<Member>,
     keys: HashSet<String>,
     needs: Needs,
     bytes: usize,
     is_global: bool,
+    is_exclusive: bool,
     now: Instant,
 }
 
 impl<'a> Taken<'a> {
-    fn new(bounds: &'a Bounds, global_is_taken: bool) -> Self {
+    fn new(bounds: &'a Bounds, global_is_taken: bool, has_neighbour: bool) -> Self {
         Self {
             bounds,
             global_is_taken,
+            has_neighbour,
             members: Vec::new(),
             keys: HashSet::new(),
             needs: Needs::default(),
             bytes: 0,
             is_global: false,
+            is_exclusive: false,
             now: Instant::now(),
         }
     }
 
     fn has_room_for(&self, member: &Member) -> bool {
-        if member.hazards.is_global && self.global_is_taken {
+        if member.hazards.is_global && self.global_is_taken
+            || member.hazards.is_exclusive() && self.has_neighbour
+        {
             return false;
         }
         self.members.is_empty()
@@ -289,6 +316,7 @@ impl<'a> Taken<'a> {
         self.needs.add(&member.hazards);
         self.bytes += member.size;
         self.is_global |= member.hazards.is_global;
+        self.is_exclusive |= member.hazards.is_exclusive();
         self.members.push(member);
     }
 }

@@ -17,8 +17,8 @@ use tokio::sync::Semaphore;
 
 use super::Limits;
 use super::attempt::{Aborted, Attempt, Outcome, Stage};
-use super::member::{Member, RowKey, Verdict};
-use super::queue::{Bounds, Queue};
+use super::member::{Claim, Member, Verdict};
+use super::queue::{Bounds, Group, Queue};
 use super::refusal::{self, Place};
 use super::text::Texts;
 use crate::database::{Database, Scope};
@@ -88,12 +88,12 @@ impl Writers {
     /// Takes group after group until nothing waits any more.
     pub(super) async fn serve(self: Arc<Self>) {
         while let Some(group) = self.queue.take() {
-            let mark = group.mark();
-            let work = Arc::clone(&self).work(group.members, Where::Line, None);
+            let Group { members, mark } = group;
+            let work = Arc::clone(&self).work(members, Where::Line, None);
             if AssertUnwindSafe(work).catch_unwind().await.is_err() {
                 tracing::error!("a group of commits ended in a panic");
             }
-            self.queue.done(mark);
+            self.queue.done(&mark);
             // Callers that were answered just now may have their next commit ready: it joins the next group.
             tokio::task::yield_now().await;
         }
@@ -148,9 +148,9 @@ impl Writers {
             }
         };
         let (mut free, mut later) = (Vec::new(), Vec::new());
-        let mut waited_for: HashSet<RowKey> = HashSet::new();
+        let mut waited_for: HashSet<Claim> = HashSet::new();
         for member in members {
-            let mut rows: Vec<RowKey> = member.rows().filter(|row| locked.contains(row)).collect();
+            let mut rows: Vec<Claim> = member.rows().filter(|row| locked.contains(row)).collect();
             rows.sort_unstable();
             rows.dedup();
             if rows.is_empty() {
@@ -169,7 +169,7 @@ impl Writers {
     }
 
     /// Does a commit alone, aside, which may wait for these rows until its time is up.
-    async fn alone(self: Arc<Self>, member: Member, rows: Vec<RowKey>) {
+    async fn alone(self: Arc<Self>, member: Member, rows: Vec<Claim>) {
         let size = member.size;
         let left = Scope::new(&member.caller, member.caller.deadline, self.limits.time).time;
         match tokio::time::timeout(left, self.aside.acquire()).await {

@@ -34,6 +34,9 @@ pub(super) fn entity(message: &MessageDescriptor, options: &EntityOptions) -> Re
             indexed.push(Index { columns: vec![(first, false)], unique: annotation.unique });
             columns[first..].iter_mut().for_each(|column| column.queryable = true);
         }
+        if annotation.filter {
+            columns[first..].iter_mut().for_each(|column| column.queryable = true);
+        }
         if !annotation.references.is_empty() {
             references.push(Reference { column: first, entity: annotation.references.clone() });
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use artel_client::Call;
 use artel_handle::testing::direct;
-use artel_persist::testing::relaying;
+use artel_persist::testing::{TestDatabase, relaying};
 use artel_proto::catalog::{Category, FeedOffer, Product};
 use artel_proto::identity::User;
 use artel_proto::order::{Order, OrderPlaced};
@@ -245,6 +245,15 @@ async fn one_by_one(bench: &Bench, asked: &[Asked]) -> Vec<Result<CommitResponse
     answers
 }
 
+/// persist with so many groups of one workspace at once, and so many commits in each.
+async fn grouping(lanes: usize, commits: usize) -> Bench {
+    let database = TestDatabase::create().await.unwrap();
+    let mut settings = database.settings().unwrap();
+    settings.set_commit_groups(lanes, commits);
+    let (service, _) = relaying(&settings, crate::broker::Nowhere).await.unwrap();
+    Bench { database, service }
+}
+
 /// What came of the rounds.
 #[derive(Debug, Default)]
 struct Came {
@@ -260,7 +269,7 @@ async fn compare(
     rounds: usize,
     replay: impl AsyncFn(&Bench, &[Asked]) -> Vec<Result<CommitResponse, Error>>,
 ) -> Result<Came, String> {
-    let (grouped, single) = (Bench::new().await, Bench::new().await);
+    let (grouped, single) = (grouping(1, 256).await, Bench::new().await);
     let mut random = Random::new(seed);
     let mut came = Came::default();
     for round in 0..rounds {
@@ -304,6 +313,45 @@ async fn commits_together_end_as_one_by_one() {
     for condition in ["floor", "field", "version", "reference"] {
         assert!(came.reasons.iter().any(|other| other.contains(condition)), "no {condition}: {came:?}");
     }
+}
+
+/// Small groups side by side: what they did is what somebody would see who did it in the order of their transactions,
+/// and each was answered so.
+#[tokio::test]
+async fn groups_side_by_side_end_as_one_after_the_other() {
+    let seed = rand::random::<u64>();
+    let (grouped, single) = (grouping(4, 3).await, Bench::new().await);
+    let mut random = Random::new(seed);
+    let (mut done, mut transactions) = (0, 0);
+    for round in 0..60 {
+        let mut asked = if round == 0 { random.start() } else { random.round() };
+        asked.extend(random.round());
+        let answers = together(&grouped, &asked).await;
+        let mut accepted: Vec<(i64, usize)> = answers
+            .iter()
+            .enumerate()
+            .filter_map(|(index, answer)| {
+                Some((answer.as_ref().ok().filter(|a| !a.replayed)?.position, index))
+            })
+            .collect();
+        accepted.sort_unstable();
+        done += accepted.len();
+        transactions += accepted.iter().map(|(position, _)| position).collect::<BTreeSet<_>>().len();
+        for (_, index) in accepted {
+            let asked = &asked[index];
+            let expected = single.client_in(asked.workspace).send(asked.request.clone()).await;
+            let (answer, expected) = (told(asked, &answers[index]), told(asked, &expected));
+            assert_eq!(answer, expected, "seed {seed}, round {round}, commit {index}: {asked:#?}");
+        }
+        let sorted = async |bench: &Bench| {
+            let mut held = held(bench).await;
+            held.sort_unstable();
+            held
+        };
+        assert_eq!(sorted(&grouped).await, sorted(&single).await, "seed {seed}, round {round}: {asked:#?}");
+    }
+    println!("seed {seed}: {done} commits in {transactions} transactions");
+    assert!(done > 300 && transactions < done, "{done} commits in {transactions} transactions");
 }
 
 /// The negative control: merged as one might at first, into one batch of all changes, one commit that fails takes the
