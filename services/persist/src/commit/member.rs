@@ -146,11 +146,10 @@ enum Check {
 }
 
 impl Hazards {
-    /// It may free a unique value, or delete what others refer to, and so wait for groups that touch other rows, or they
-    /// for it. No other group of its workspace is under way beside it.
+    /// What it brings about or takes away may matter to groups that touch other rows: no other group of its workspace is
+    /// under way beside it. So of two transactions that depend on each other the first is over before the second begins.
     pub(super) fn is_exclusive(&self) -> bool {
-        let waits = |hazard: &Hazard| matches!(hazard.0, Check::Unique | Check::Referred);
-        self.mends.iter().any(waits) || self.needs.iter().any(|hazard| hazard.0 == Check::Referred)
+        !self.mends.is_empty() || self.needs.iter().any(|hazard| hazard.0 == Check::Referred)
     }
 
     fn of(plans: &Plans, batch: &Batch) -> Self {

@@ -501,7 +501,7 @@ async fn workspaces_never_share_a_transaction() {
 
 #[tokio::test]
 async fn a_commit_whose_time_is_up_before_its_turn_is_not_begun() {
-    let bench = Bench::new().await;
+    let bench = grouping(1, 256).await;
     let client = bench.client();
     let product = product("Чай", 100);
     client.commit(vec![insert(&product)]).await.unwrap();
