@@ -1,9 +1,11 @@
 //! What an operator may set; `config.toml` documents every value.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use artel_config::{Section, Shape};
+use artel_handle::Mesh;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
@@ -14,10 +16,24 @@ pub const DEFAULTS: &str = include_str!("../config.toml");
 /// The section's shape, for `artel config`.
 pub const SECTION: Shape = Shape::of::<GatewayConfig>();
 
+/// A collector of traces.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What share of the traces that start at the edge is collected, in percent.
+    pub percent: f64,
+}
+
 /// The section `[gateway]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatewayConfig {
+    /// Where Envoy's spans go; the section `[mesh]` says it for everybody.
+    #[serde(skip)]
+    pub collector: Option<Collector>,
     /// Where Envoy finds its control plane.
     pub xds_bind: SocketAddr,
     /// Where Envoy listens to the world.
@@ -94,6 +110,17 @@ impl Section for GatewayConfig {
 }
 
 impl GatewayConfig {
+    /// The same, with Envoy's spans sent where the services' go.
+    #[must_use]
+    pub fn collected_by(self: &Arc<Self>, mesh: &Mesh) -> Arc<Self> {
+        let address: Option<http::Uri> = mesh.otlp.parse().ok();
+        let collector = address.and_then(|address| {
+            let host = address.host()?.trim_matches(['[', ']']).to_owned();
+            Some(Collector { host, port: address.port_u16()?, percent: mesh.trace_percent })
+        });
+        Arc::new(Self { collector, ..Self::clone(self) })
+    }
+
     /// Refuses values that would leave the edge closed or open too far.
     ///
     /// # Errors

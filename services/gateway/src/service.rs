@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use artel_discovery::Instances;
-use artel_handle::{CancellationToken, Host, Live, Service};
+use artel_handle::{CancellationToken, Host, Live, Mesh, Service};
 use artel_proto::annotations;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ use crate::surface::{GATEWAY, Surface};
 /// Where the configuration is wrong, the contracts cannot be put on the map, or the control plane's port is taken.
 pub async fn service(host: Host) -> anyhow::Result<Service> {
     let live = host.settings::<GatewayConfig>()?;
-    let config = live.get();
+    let config = live.get().collected_by(host.mesh());
     let limiter = Limiter::open(live.clone(), host.mesh().redis.reveal())?;
     let control = Arc::new(ControlPlane::new(Surface::read(annotations::pool())?, &config, limiter));
     let listener = TcpListener::bind(config.xds_bind)
@@ -37,9 +37,9 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
         let (name, instances, control) = (name.clone(), host.consul().watch(name), control.clone());
         service = service.task(move |draining| follow(name, instances, control, draining, grace));
     }
-    let (snapshots, following) = (control.snapshots(), control.clone());
+    let (snapshots, following, mesh) = (control.snapshots(), control.clone(), host.mesh().clone());
     Ok(service
-        .task(move |draining| reconfigure(live, following, draining))
+        .task(move |draining| reconfigure(live, mesh, following, draining))
         .task(move |draining| say_when_ready(snapshots, ready, draining))
         .task(move |draining| serve(control, listener, draining, grace)))
 }
@@ -70,10 +70,15 @@ async fn follow(
 }
 
 /// Takes what an operator changes.
-async fn reconfigure(mut live: Live<GatewayConfig>, control: Arc<ControlPlane>, draining: CancellationToken) {
+async fn reconfigure(
+    mut live: Live<GatewayConfig>,
+    mesh: Mesh,
+    control: Arc<ControlPlane>,
+    draining: CancellationToken,
+) {
     let follow = async {
         loop {
-            let config = live.changed().await;
+            let config = live.changed().await.collected_by(&mesh);
             control.configure(&config);
         }
     };

@@ -46,24 +46,34 @@ pub fn service(name: &str, config: &GatewayConfig) -> cluster::Cluster {
 pub fn edge(config: &GatewayConfig) -> cluster::Cluster {
     let endpoint =
         endpoint::Endpoint { address: pack::address(reachable(config.edge_bind)), ..Default::default() };
+    let fixed = fixed(EDGE, endpoint, cluster::cluster::DiscoveryType::Static, config);
+    cluster::Cluster { typed_extension_protocol_options: ProtocolOptions::new(), ..fixed }
+}
+
+/// The cluster of one endpoint that is known beforehand and speaks HTTP/2.
+pub fn fixed(
+    name: &str,
+    endpoint: endpoint::Endpoint,
+    found: cluster::cluster::DiscoveryType,
+    config: &GatewayConfig,
+) -> cluster::Cluster {
     let endpoint = endpoint::LbEndpoint {
         host_identifier: Some(endpoint::lb_endpoint::HostIdentifier::Endpoint(endpoint)),
         ..Default::default()
     };
     cluster::Cluster {
-        name: EDGE.to_owned(),
-        cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::Type(
-            cluster::cluster::DiscoveryType::Static as i32,
-        )),
+        name: name.to_owned(),
+        cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::Type(found as i32)),
         connect_timeout: millis(config.connect_timeout_ms),
         load_assignment: Some(endpoint::ClusterLoadAssignment {
-            cluster_name: EDGE.to_owned(),
+            cluster_name: name.to_owned(),
             endpoints: vec![endpoint::LocalityLbEndpoints {
                 lb_endpoints: vec![endpoint],
                 ..Default::default()
             }],
             ..Default::default()
         }),
+        typed_extension_protocol_options: http2(),
         ..Default::default()
     }
 }

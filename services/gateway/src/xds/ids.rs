@@ -59,7 +59,7 @@ pub fn filters(config: &GatewayConfig, tls: bool) -> Vec<hcm::HttpFilter> {
     ]
 }
 
-fn put(key: &str, value: &str) -> mutation::HeaderMutation {
+pub fn put(key: &str, value: &str) -> mutation::HeaderMutation {
     act(mutation::header_mutation::Action::Append(pack::header(key, value)))
 }
 

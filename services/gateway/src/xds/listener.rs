@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::r#type::v3 as kind;
 use serde_json::json;
 
 use super::pack::{self, millis, number, seconds, span, truth};
-use super::{filters, ids, replies, routes, tls};
+use super::{filters, ids, replies, routes, spans, tls};
 use crate::config::GatewayConfig;
 use crate::surface::Surface;
 
@@ -69,7 +69,8 @@ fn connections(
         })),
         http_filters: filters::build(surface, config, tls),
         local_reply_config: Some(replies::build(config)),
-        early_header_mutation_extensions: vec![strip()],
+        early_header_mutation_extensions: vec![strip(config)],
+        tracing: config.collector.as_ref().map(spans::build),
         server_name: "artel".to_owned(),
         // Nobody is internal, loopback included: nobody outside may steer Envoy with its own headers.
         use_remote_address: truth(true),
@@ -111,7 +112,7 @@ fn connections(
 /// Only services speak in `x-artel-*`; whoever comes from outside has these taken away before anything looks at them.
 /// The transcoder's marks are taken too: the form of an error answer is chosen by them. The name that a caller gives its
 /// request is set aside until it is looked at.
-fn strip() -> core::TypedExtensionConfig {
+fn strip(config: &GatewayConfig) -> core::TypedExtensionConfig {
     let remove = |prefix| mutation::HeaderMutation {
         action: Some(mutation::header_mutation::Action::RemoveOnMatch(
             mutation::header_mutation::RemoveOnMatch { key_matcher: Some(pack::starting_with(prefix)) },
@@ -119,6 +120,7 @@ fn strip() -> core::TypedExtensionConfig {
     };
     let mut mutations = vec![remove("x-artel-"), remove("x-envoy-original-")];
     mutations.extend(ids::set_aside());
+    mutations.extend(config.collector.as_ref().map(|_| spans::follow_the_caller()));
     core::TypedExtensionConfig {
         name: "envoy.http.early_header_mutation.header_mutation".to_owned(),
         typed_config: Some(pack::any(&early::HeaderMutation { mutations })),

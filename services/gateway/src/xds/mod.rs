@@ -14,6 +14,7 @@ mod routes;
 mod server;
 mod session;
 mod snapshot;
+mod spans;
 #[cfg(test)]
 mod table;
 mod tls;

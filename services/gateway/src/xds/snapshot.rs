@@ -7,7 +7,7 @@ use envoy_types::pb::google::protobuf::Any;
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 
-use super::{clusters, endpoints, listener, pack, routes, tls};
+use super::{clusters, endpoints, listener, pack, routes, spans, tls};
 use crate::catalogue::Catalogue;
 use crate::config::GatewayConfig;
 use crate::surface::Surface;
@@ -130,6 +130,10 @@ impl Snapshot {
         }
         let edge = clusters::edge(config);
         snapshot.put(ResourceType::Cluster, clusters::EDGE, Resource::derived(&edge, &from));
+        if let Some(collector) = &config.collector {
+            let cluster = spans::cluster(collector, config);
+            snapshot.put(ResourceType::Cluster, spans::NAME, Resource::derived(&cluster, &from));
+        }
         for listener in listener::build(surface, config) {
             snapshot.put(ResourceType::Listener, &listener.name, Resource::derived(&listener, &from));
         }
