@@ -8,7 +8,7 @@ use crate::places::Places;
 use crate::report::Outcome;
 use crate::rounds::Plan;
 use crate::store::Store;
-use crate::{b1, b2, b3, b4, b6, b7, b8, b9, b10};
+use crate::{b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11};
 
 /// What all figures are measured under.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct Setting {
     pub plan: Plan,
     /// Events in the outbox when persist is killed.
     pub rows: u64,
+    /// The size of the feed that is imported.
+    pub megabytes: u64,
     /// Where what is measured is kept.
     pub folder: PathBuf,
 }
@@ -53,9 +55,11 @@ figures! {
     "B2" b2 "persist's reads against pgbench and tokio-postgres",
     "B3" b3 "an order placed in one Commit against pgbench",
     "B4" b4 "the same of one hot product, exactly N sold",
+    "B5" b5 "an order end to end through Envoy, its event's effect committed",
     "B6" b6 "from a commit to the listener's committed effect",
     "B7" b7 "the outbox drained, against raw confirms",
     "B8" b8 "10,000 idle streams",
     "B9" b9 "memory of idle services, and their cold start",
     "B10" b10 "a second copy of a service",
+    "B11" b11 "a feed imported",
 }

@@ -3,14 +3,17 @@
 
 mod b1;
 mod b10;
+mod b11;
 mod b2;
 mod b3;
 mod b4;
+mod b5;
 mod b6;
 mod b7;
 mod b8;
 mod b9;
 mod broker;
+mod compare;
 mod cpu;
 mod figures;
 mod load;
@@ -73,6 +76,9 @@ struct Run {
     /// Events in the outbox when persist is killed (B7); rounds take a tenth
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     rows: u64,
+    /// Size of the feed that is imported (B11), in megabytes
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    megabytes: u64,
     /// Where the raw rounds are written
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     folder: PathBuf,
@@ -143,9 +149,10 @@ async fn run(command: Command) -> Result<()> {
 
 async fn figures(run: Run) -> Result<()> {
     let plan = Plan { rounds: run.rounds.into(), time: Duration::from_secs(run.seconds) };
-    let options = json!({ "rounds": run.rounds, "seconds": run.seconds, "rows": run.rows });
+    let options =
+        json!({ "rounds": run.rounds, "seconds": run.seconds, "rows": run.rows, "megabytes": run.megabytes });
     let mut report = Report::new(&run.folder, options)?;
-    let setting = Setting { plan, rows: run.rows, folder: run.folder };
+    let setting = Setting { plan, rows: run.rows, megabytes: run.megabytes, folder: run.folder };
     for (name, what) in FIGURES {
         if !run.figures.is_empty() && !run.figures.iter().any(|asked| asked == name) {
             continue;

@@ -18,6 +18,8 @@ pub struct Places {
     pub postgres_socket: PathBuf,
     /// Consul's agent.
     pub consul: String,
+    /// The door, once Envoy runs.
+    pub api: String,
     /// RabbitMQ.
     pub rabbitmq: String,
     /// The secret that services sign their calls with.
@@ -26,6 +28,9 @@ pub struct Places {
     pub config: PathBuf,
     /// The folder that holds everything.
     pub state: PathBuf,
+    /// What Envoy is started with.
+    #[serde(skip)]
+    pub envoy_bootstrap: PathBuf,
 }
 
 impl Places {
@@ -34,7 +39,10 @@ impl Places {
         let file = std::env::var("ARTEL_ENDPOINTS")
             .context("no components: start this through `cargo xtask bench`")?;
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
-        serde_json::from_str(&text).with_context(|| format!("{file} is not what `cargo xtask bench` writes"))
+        let mut places: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{file} is not what `cargo xtask bench` writes"))?;
+        places.envoy_bootstrap = places.state.join("config/envoy.yaml");
+        Ok(places)
     }
 
     /// The number of a process that `xtask` started.

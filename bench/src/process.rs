@@ -38,10 +38,23 @@ impl Process {
         variables: &[(&str, String)],
         logs: &Path,
     ) -> Result<Self> {
+        Self::start_in(Path::new("."), name, program, args, variables, logs)
+    }
+
+    /// A program in a folder of its own.
+    pub fn start_in(
+        folder: &Path,
+        name: &str,
+        program: &Path,
+        args: &[&str],
+        variables: &[(&str, String)],
+        logs: &Path,
+    ) -> Result<Self> {
         let log = logs.join(format!("bench-{name}.log"));
         let file = std::fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let child = Command::new(program)
             .args(args)
+            .current_dir(folder)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)

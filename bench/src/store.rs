@@ -116,6 +116,17 @@ impl Store {
         Ok(())
     }
 
+    /// Waits until PostgreSQL has counted the sessions of a program that ended as its own: between a session's end and
+    /// that its time is nowhere.
+    pub async fn left(&self, program: &str) -> Result<()> {
+        let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = '{program}'");
+        while self.count(&sessions).await? > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok(())
+    }
+
     /// One number.
     pub async fn count(&self, sql: &str) -> Result<i64> {
         Ok(self.admin.query_one(sql, &[]).await?.get(0))

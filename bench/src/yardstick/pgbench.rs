@@ -100,6 +100,7 @@ impl Contender for Pgbench<'_> {
         }
         let output =
             command.envs(variables(&self.store.by_hand)).output().await.context("cannot run pgbench")?;
+        self.store.left("pgbench").await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let (Some(done), Some(rate)) =
             (after(&text, "number of transactions actually processed: "), after(&text, "tps = "))

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::builder::PossibleValuesParser;
 
 use super::test::{heading, on_own_components, show};
-use crate::components::{self, postgres};
+use crate::components::{self, envoy, postgres};
 use crate::mesh::Addresses;
 use crate::progress::Progress;
 use crate::{artel, endpoints, signals};
@@ -38,6 +38,9 @@ pub struct Args {
     /// Events in the outbox when persist is killed (B7) [default: 1000000]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     rows: Option<u64>,
+    /// Size of the feed that is imported (B11), in megabytes [default: 20]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    megabytes: Option<u64>,
     /// Keep the data and logs of the components even when all goes well
     #[arg(long)]
     keep: bool,
@@ -63,11 +66,13 @@ const FIGURES: &[Figure] = &[
     Figure { name: "B2", what: "persist's reads", needs: Needs::PostgreSql },
     Figure { name: "B3", what: "an order placed in one Commit", needs: Needs::PostgreSql },
     Figure { name: "B4", what: "orders of one hot product, exactly N sold", needs: Needs::PostgreSql },
+    Figure { name: "B5", what: "an order end to end through Envoy", needs: Needs::Components },
     Figure { name: "B6", what: "from a commit to a listener's committed effect", needs: Needs::Components },
     Figure { name: "B7", what: "the outbox drained; persist killed in between", needs: Needs::Components },
     Figure { name: "B8", what: "10,000 idle streams", needs: Needs::Nothing },
     Figure { name: "B9", what: "memory of idle services, cold start", needs: Needs::Components },
     Figure { name: "B10", what: "a second copy of a service", needs: Needs::Components },
+    Figure { name: "B11", what: "a feed imported", needs: Needs::Components },
 ];
 
 pub fn run(args: &Args) -> Result<()> {
@@ -111,7 +116,8 @@ pub fn run(args: &Args) -> Result<()> {
         let mut command = measure(&bench, &chosen, args);
         if let Some(artel) = &artel {
             artel::start_mailbox(context, artel)?;
-            command.env("ARTEL_BENCH_ARTEL", artel);
+            envoy::configure(context)?;
+            command.env("ARTEL_BENCH_ARTEL", artel).env("ARTEL_BENCH_ENVOY", &context.tools.envoy);
         }
         heading("the figures: measuring");
         show(command.env("ARTEL_ENDPOINTS", context.state.endpoints()))
@@ -127,7 +133,8 @@ fn build(progress: &Progress, log: &Path, name: &str) -> Result<PathBuf> {
 
 fn measure(bench: &Path, chosen: &[&Figure], args: &Args) -> Command {
     let target = bench.ancestors().nth(2).unwrap_or(Path::new("target"));
-    let (rounds, seconds, rows) = if args.quick { (3, 2, 100_000) } else { (5, 4, 1_000_000) };
+    let (rounds, seconds, rows, megabytes) =
+        if args.quick { (3, 2, 100_000, 5) } else { (5, 4, 1_000_000, 20) };
     let mut command = Command::new(bench);
     command
         .arg("run")
@@ -135,6 +142,7 @@ fn measure(bench: &Path, chosen: &[&Figure], args: &Args) -> Command {
         .args(["--rounds", &args.rounds.unwrap_or(rounds).to_string()])
         .args(["--seconds", &args.seconds.unwrap_or(seconds).to_string()])
         .args(["--rows", &args.rows.unwrap_or(rows).to_string()])
+        .args(["--megabytes", &args.megabytes.unwrap_or(megabytes).to_string()])
         .arg("--folder")
         .arg(target.join("bench"));
     command

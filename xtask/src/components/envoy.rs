@@ -1,5 +1,6 @@
 //! Envoy, the only door from outside. It gets its configuration from the gateway service.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,10 +15,8 @@ const DRAIN: Duration = Duration::from_secs(3);
 
 /// Starts it. It is ready once the gateway has given it a first configuration.
 pub fn start(context: &Context) -> Result<String> {
-    let Context { state, tools, ports, supervisor, .. } = context;
-    let bootstrap = bootstrap(&ports.text("envoy_admin"), &ports.text("xds"))?;
-    let file = state.config("envoy.yaml");
-    files::write_public(&file, &bootstrap)?;
+    let Context { state, tools, supervisor, .. } = context;
+    let file = configure(context)?;
     let spec = Spec::new("envoy", Kind::Edge, &tools.envoy, state)
         .args(["-c".to_owned(), file.display().to_string()])
         .args(["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"])
@@ -28,6 +27,14 @@ pub fn start(context: &Context) -> Result<String> {
         Ok(http::get(&ready, None, Duration::from_secs(2))?.ok())
     })?;
     Ok(api(context))
+}
+
+/// Writes what it is started with.
+pub fn configure(context: &Context) -> Result<PathBuf> {
+    let Context { state, ports, .. } = context;
+    let file = state.config("envoy.yaml");
+    files::write_public(&file, &bootstrap(&ports.text("envoy_admin"), &ports.text("xds"))?)?;
+    Ok(file)
 }
 
 /// The bootstrap for these ports on loopback.
