@@ -13,7 +13,7 @@ use crate::compare::Rival;
 use crate::cpu::Watched;
 use crate::figures::Setting;
 use crate::load;
-use crate::mesh::{Mesh, SERVICES};
+use crate::mesh::{Mesh, services};
 use crate::process::Process;
 use crate::report::{Outcome, Verdict};
 use crate::rounds::{Contender, Work, in_turn};
@@ -76,7 +76,7 @@ impl Ours {
         let mut mesh = Mesh::new(places).await?;
         fill(&admin).await?;
         let api = mesh.places.api.clone();
-        mesh.serve_each(&SERVICES, &[]).await?;
+        mesh.serve_each(&services()?, &[]).await?;
         let bootstrap = mesh.places.envoy_bootstrap.display().to_string();
         let envoy = crate::compare::envoy("envoy", &bootstrap, &mesh.logs())?;
         let mut watched = mesh.watched();

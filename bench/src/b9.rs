@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::figures::Setting;
 use crate::memory::Memory;
-use crate::mesh::{Mesh, SERVICES};
+use crate::mesh::{Mesh, services};
 use crate::report::{Outcome, Verdict};
 use crate::rounds::median;
 
@@ -17,12 +17,12 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Measures it.
 pub async fn run(setting: &Setting) -> Result<Outcome> {
     let (mut starts, mut together, mut apart) = (Vec::new(), Vec::new(), Vec::new());
-    let mut notes = Vec::new();
+    let (mut notes, services) = (Vec::new(), services()?);
     for round in 0..=setting.plan.rounds {
         let mut mesh = Mesh::new(setting.places()?).await?;
         let begin = Instant::now();
         mesh.serve("artel", &["all"], &[])?;
-        let took = (mesh.passing(&SERVICES, 1).await? - begin).as_secs_f64();
+        let took = (mesh.passing(&services, 1).await? - begin).as_secs_f64();
         tokio::time::sleep(IDLE).await;
         let memory = Memory::of(mesh.pid("artel")?)?;
         println!("  B9  {round}: healthy after {took:.2} s, {:.1} MB resident", memory.resident);
@@ -33,10 +33,10 @@ pub async fn run(setting: &Setting) -> Result<Outcome> {
         mesh.end().await?;
     }
     let mut mesh = Mesh::new(setting.places()?).await?;
-    mesh.serve_each(&SERVICES, &[]).await?;
+    mesh.serve_each(&services, &[]).await?;
     tokio::time::sleep(IDLE).await;
     let mut proportional = 0.0;
-    for service in SERVICES {
+    for service in &services {
         let memory = Memory::of(mesh.pid(service)?)?;
         println!("  B9  {service}: {:.1} MB resident", memory.resident);
         notes.push(format!("{service} alone: {:.1} MB resident", memory.resident));

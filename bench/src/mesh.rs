@@ -12,12 +12,17 @@ use crate::places::Places;
 use crate::process::Process;
 use crate::store::WORKSPACE;
 
-/// Every service there is, as `artel serve all` starts them.
-pub const SERVICES: [&str; 6] = ["persist", "identity", "catalog", "order", "notify", "gateway"];
 /// How long services may take until Consul says that they are well.
 const HEALTHY: Duration = Duration::from_secs(60);
 /// How often Consul is asked.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// Every service there is, as `cargo xtask bench` knows them.
+pub fn services() -> Result<Vec<String>> {
+    let names = std::env::var("ARTEL_BENCH_SERVICES");
+    let names = names.context("no services: start this through `cargo xtask bench`")?;
+    Ok(names.split(',').map(str::to_owned).collect())
+}
 
 /// Services that run.
 pub struct Mesh {
@@ -34,6 +39,14 @@ impl Mesh {
         let secret = std::fs::read_to_string(&places.mesh_key_file)?;
         crate::store::migrate(&places).await?;
         let consul = Consul::new(&places.consul)?;
+        // What an earlier figure left, killed as it may be, passes until Consul has looked.
+        let end = Instant::now() + HEALTHY;
+        for service in services()? {
+            while !consul.instances(&service).await?.is_empty() {
+                anyhow::ensure!(Instant::now() < end, "somebody else runs `{service}` beside the figures");
+                tokio::time::sleep(LOOK).await;
+            }
+        }
         Ok(Self { consul, key: CallKey::new(secret.trim())?, places, processes: Vec::new() })
     }
 
@@ -60,17 +73,21 @@ impl Mesh {
     }
 
     /// A process for each service.
-    pub async fn serve_each(&mut self, services: &[&str], more: &[(&'static str, String)]) -> Result<()> {
-        for service in services {
+    pub async fn serve_each(
+        &mut self,
+        services: &[impl AsRef<str>],
+        more: &[(&'static str, String)],
+    ) -> Result<()> {
+        for service in services.iter().map(AsRef::as_ref) {
             self.serve(service, &[service], more)?;
         }
         self.passing(services, 1).await.map(drop)
     }
 
     /// Waits until so many copies of each pass; the moment of the last.
-    pub async fn passing(&mut self, services: &[&str], copies: usize) -> Result<Instant> {
+    pub async fn passing(&mut self, services: &[impl AsRef<str>], copies: usize) -> Result<Instant> {
         let end = Instant::now() + HEALTHY;
-        for service in services {
+        for service in services.iter().map(AsRef::as_ref) {
             while self.consul.instances(service).await.map_or(0, |found| found.len()) < copies {
                 for (name, process) in &mut self.processes {
                     process.alive().with_context(|| format!("while `{name}` starts"))?;

@@ -118,6 +118,7 @@ pub fn run(args: &Args) -> Result<()> {
             artel::start_mailbox(context, artel)?;
             envoy::configure(context)?;
             command.env("ARTEL_BENCH_ARTEL", artel).env("ARTEL_BENCH_ENVOY", &context.tools.envoy);
+            command.env("ARTEL_BENCH_SERVICES", artel::services().collect::<Vec<_>>().join(","));
         }
         heading("the figures: measuring");
         show(command.env("ARTEL_ENDPOINTS", context.state.endpoints()))
