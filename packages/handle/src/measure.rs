@@ -29,6 +29,10 @@ const STATEMENTS: &str = "artel_persist_statement_seconds";
 const STATEMENT_BUCKETS: [f64; 12] =
     [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
+/// Commits in one transaction.
+const GROUPS: &str = "artel_persist_group_commits";
+const GROUP_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
 const UPKEEP: Duration = Duration::from_secs(5);
 
 static PROMETHEUS: OnceLock<PrometheusHandle> = OnceLock::new();
@@ -44,6 +48,7 @@ pub(crate) fn prometheus() -> anyhow::Result<&'static PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)?
         .set_buckets_for_metric(Matcher::Full(STATEMENTS.into()), &STATEMENT_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(GROUPS.into()), &GROUP_BUCKETS)?
         .install_recorder()?;
     let upkeep = handle.clone();
     // What histograms were told is kept until somebody asks for it, or this sums it up.

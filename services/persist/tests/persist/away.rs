@@ -28,6 +28,8 @@ struct Wire {
     cut: Arc<AtomicBool>,
     /// Cuts the next connection whose answer to COMMIT comes by, and lets that answer go.
     cut_at_commit: Arc<AtomicBool>,
+    /// The same for the answer that says that eight keys were taken, which comes before anything is written.
+    cut_at_keys: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -65,6 +67,10 @@ impl Wire {
                 // The tag of a COMMIT that was done: by now it is on the disk.
                 let committed = buffer[..count].windows(7).any(|window| window == b"COMMIT\0");
                 if committed && self.cut_at_commit.swap(false, Ordering::SeqCst) {
+                    break;
+                }
+                let taken = buffer[..count].windows(11).any(|window| window == b"INSERT 0 8\0");
+                if taken && self.cut_at_keys.swap(false, Ordering::SeqCst) {
                     break;
                 }
                 if self.cut.load(Ordering::SeqCst) || to_near.write_all(&buffer[..count]).await.is_err() {
@@ -120,6 +126,69 @@ async fn a_commit_whose_connection_dies_after_it_was_sent_is_resolved() {
             assert!(client.send(request).await.unwrap().replayed);
         }
     }
+}
+
+/// Of a group whose connection dies each commit is done once and answered with what is its own, wherever it dies.
+#[tokio::test]
+async fn a_group_whose_connection_dies_is_resolved_for_each() {
+    let (database, wire, service, broker) = wired().await;
+    let client = client(&service, WORKSPACE);
+    let product = product("Чай", 100);
+    client.commit(vec![insert(&product)]).await.unwrap();
+    for (round, cut) in [&wire.cut_at_commit, &wire.cut_at_keys, &wire.cut_at_commit].into_iter().enumerate()
+    {
+        let request = |number: usize| {
+            // One of them is refused, and two have no key.
+            let floor = if number == 3 { 1_000 } else { 0 };
+            let event = OrderPlaced { order_id: format!("k{number}"), ..OrderPlaced::default() };
+            CommitRequest {
+                mutations: vec![
+                    adjust::<Product>(&product.id, "stock", -1, Some(floor)),
+                    insert(&order(&format!("A-{round}-{number}"))),
+                ],
+                events: vec![happened(&event)],
+                idempotency: if number < 7 {
+                    once(&format!("{round}/{number}"), b"d", b"answer")
+                } else {
+                    None
+                },
+            }
+        };
+        cut.store(true, Ordering::SeqCst);
+        let requests: Vec<CommitRequest> = (0..9).map(request).collect();
+        let answers =
+            futures::future::join_all(requests.iter().map(|request| client.send(request.clone()))).await;
+        assert!(!cut.load(Ordering::SeqCst), "the connection was not cut");
+        let base = i64::try_from(round).unwrap() * 8 + 2;
+        let mut positions = std::collections::BTreeSet::new();
+        let mut versions = Vec::new();
+        for (number, answer) in answers.iter().enumerate() {
+            if number == 3 {
+                assert_eq!(answer.as_ref().unwrap_err().get("condition"), Some("floor"));
+                continue;
+            }
+            let answer = answer.as_ref().unwrap();
+            assert!(!answer.replayed && answer.event_ids.len() == 1);
+            positions.insert(answer.position);
+            versions.push(answer.results[0].version);
+            broker.wait_for(&answer.event_ids).await;
+        }
+        assert_eq!((positions.len(), versions), (1, (base..base + 8).collect::<Vec<_>>()));
+        for (number, request) in requests.into_iter().enumerate().take(7) {
+            let again = client.send(request).await;
+            if number == 3 {
+                // What was refused left its key free.
+                assert_eq!(again.unwrap_err().get("condition"), Some("floor"));
+            } else {
+                assert!(again.unwrap().replayed);
+            }
+        }
+    }
+    let read: Product = client.get(&product.id).await.unwrap();
+    assert_eq!((read.stock, read.version), (76, 25));
+    let superuser = database.superuser().await.unwrap();
+    let orders: i64 = superuser.query_one("SELECT count(*) FROM orders", &[]).await.unwrap().get(0);
+    assert_eq!(orders, 24);
 }
 
 #[tokio::test(flavor = "multi_thread")]
