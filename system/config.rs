@@ -60,6 +60,7 @@ fn shape(section: &str) -> Option<Shape> {
         "identity" => artel_identity::SECTION,
         "catalog" => artel_catalog::SECTION,
         "notify" => artel_notify::SECTION,
+        "webhook" => artel_webhook::SECTION,
         "gateway" => artel_gateway::SECTION,
         _ => return None,
     })

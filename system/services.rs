@@ -27,6 +27,7 @@ services! {
     "catalog": artel_catalog::service,
     "order": artel_order::service,
     "notify": artel_notify::service,
+    "webhook": artel_webhook::service,
     "gateway": artel_gateway::service,
 }
 

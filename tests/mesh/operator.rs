@@ -48,7 +48,7 @@ fn a_refused_command_says_why_in_one_line() {
 #[test]
 fn every_service_has_a_configuration_to_show() {
     let mesh = Mesh::get();
-    for service in ["mesh", "persist", "identity", "catalog", "order", "notify", "gateway"] {
+    for service in ["mesh", "persist", "identity", "catalog", "order", "notify", "webhook", "gateway"] {
         let shown = mesh.artel(&["config", service]);
         assert!(shown.contains(service), "{shown}");
     }

@@ -52,7 +52,7 @@ pub struct Common {
 }
 
 /// What the edge and the server stack say, whatever is called.
-pub const COMMON: [Common; 15] = [
+pub const COMMON: [Common; 18] = [
     common(
         "INVALID_ARGUMENT",
         "INVALID_FIELDS",
@@ -103,9 +103,27 @@ pub const COMMON: [Common; 15] = [
     ),
     common(
         "RESOURCE_EXHAUSTED",
-        "TOO_MANY_REQUESTS",
+        "RATE_LIMITED",
         "More requests than a caller may send.",
         "Wait as long as `Retry-After` or `RetryInfo` says, then send again.",
+    ),
+    common(
+        "RESOURCE_EXHAUSTED",
+        "OVERLOADED",
+        "The service has more to do than it can.",
+        "Wait as long as `RetryInfo` says, and longer each time, then send again.",
+    ),
+    common(
+        "INVALID_ARGUMENT",
+        "UNSUPPORTED_MEDIA_TYPE",
+        "The body is said to be something that this path does not take.",
+        "Send `Content-Type: application/json`.",
+    ),
+    common(
+        "INVALID_ARGUMENT",
+        "UPGRADE_REQUIRED",
+        "The version of HTTP is too old.",
+        "Speak HTTP/1.1 or HTTP/2.",
     ),
     common(
         "UNIMPLEMENTED",
@@ -155,6 +173,8 @@ const fn status_of(code: &'static str, reason: &'static str) -> u16 {
         (_, b"REQUEST_TOO_LARGE") => 413,
         (_, b"METHOD_NOT_ALLOWED") => 405,
         (_, b"HEADERS_TOO_LARGE") => 431,
+        (_, b"UNSUPPORTED_MEDIA_TYPE") => 415,
+        (_, b"UPGRADE_REQUIRED") => 426,
         (b"INVALID_ARGUMENT", _) => 400,
         (b"UNAUTHENTICATED", _) => 401,
         (b"PERMISSION_DENIED", _) => 403,

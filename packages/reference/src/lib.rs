@@ -13,6 +13,7 @@ mod openapi;
 mod schema;
 
 pub use asyncapi::{Heard, asyncapi};
+pub use errors::{COMMON, Common};
 pub use html::page;
 pub use markdown::{index, service};
 pub use openapi::openapi;

@@ -48,6 +48,8 @@ pub struct GatewayConfig {
     pub headers_timeout_ms: u64,
     /// Greatest body of a request that is not a stream.
     pub max_body_bytes: u32,
+    /// Greatest body that a system outside may send to `/webhooks`.
+    pub webhook_max_body_bytes: u32,
     /// Greatest JSON answer.
     pub max_answer_bytes: u32,
     /// Greatest headers in KiB.
@@ -133,6 +135,11 @@ impl GatewayConfig {
             (self.headers_timeout_ms > 0, "headers_timeout_ms", "must be greater than 0"),
             (self.connect_timeout_ms > 0, "connect_timeout_ms", "must be greater than 0"),
             ((1024..=1 << 30).contains(&self.max_body_bytes), "max_body_bytes", "must be 1 KiB to 1 GiB"),
+            (
+                (1024..=1 << 24).contains(&self.webhook_max_body_bytes),
+                "webhook_max_body_bytes",
+                "must be 1 KiB to 16 MiB",
+            ),
             ((1024..=1 << 30).contains(&self.max_answer_bytes), "max_answer_bytes", "must be 1 KiB to 1 GiB"),
             ((1..=96).contains(&self.max_headers_kib), "max_headers_kib", "must be 1 to 96"),
             (self.max_headers >= 20, "max_headers", "must be at least 20"),

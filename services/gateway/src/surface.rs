@@ -13,6 +13,9 @@ use crate::template::{Template, TemplateError};
 /// The Consul name of the gateway itself, which serves reflection and the reference.
 pub const GATEWAY: &str = "gateway";
 
+/// The Consul name of the service that takes what systems outside send, by plain HTTP.
+pub const WEBHOOK: &str = "webhook";
+
 /// Every method that may be called from outside, in the order of the contracts.
 #[derive(Debug, Clone)]
 pub struct Surface {
@@ -101,10 +104,14 @@ impl Surface {
         Ok(Self { methods })
     }
 
-    /// The names in Consul of all services that serve something to the world, the gateway's own among them.
+    /// The names in Consul of all services that serve something to the world, those with plain HTTP among them.
     #[must_use]
     pub fn hosts(&self) -> BTreeSet<String> {
-        self.methods.iter().map(|method| method.host.clone()).chain([GATEWAY.to_owned()]).collect()
+        self.methods
+            .iter()
+            .map(|method| method.host.clone())
+            .chain([GATEWAY.to_owned(), WEBHOOK.to_owned()])
+            .collect()
     }
 
     /// The gRPC services that have REST paths.

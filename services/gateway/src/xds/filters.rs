@@ -26,6 +26,7 @@ use crate::surface::Surface;
 
 pub const CORS: &str = "envoy.filters.http.cors";
 pub const JWT: &str = "envoy.filters.http.jwt_authn";
+pub const GRPC_WEB: &str = "envoy.filters.http.grpc_web";
 pub const BUFFER: &str = "envoy.filters.http.buffer";
 pub const RATELIMIT: &str = "envoy.filters.http.ratelimit";
 pub const EXT_AUTHZ: &str = "envoy.filters.http.ext_authz";
@@ -46,7 +47,7 @@ pub fn build(surface: &Surface, config: &GatewayConfig, tls: bool) -> Vec<hcm::H
     filters.extend(compression::filters(config));
     filters.extend([
         // Before anything that may refuse: a browser's gRPC client must be able to read the refusal.
-        filter("envoy.filters.http.grpc_web", &web::GrpcWeb {}),
+        filter(GRPC_WEB, &web::GrpcWeb {}),
         filter(JWT, &tokens(config)),
         filter(RATELIMIT, &rations::filter()),
         // Unary requests only; streams switch it off and flow through.

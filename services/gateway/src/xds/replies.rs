@@ -308,3 +308,12 @@ fn body(
         ..Default::default()
     }
 }
+
+#[test]
+fn the_reference_says_what_to_do_about_each() {
+    let config: GatewayConfig = toml::from_str(crate::DEFAULTS).unwrap();
+    for reply in replies(&config) {
+        let known = artel_reference::COMMON.iter().any(|common| common.reason == reply.reason);
+        assert!(known, "packages/reference/src/errors.rs does not know {}", reply.reason);
+    }
+}

@@ -16,7 +16,7 @@ use super::pack::{
 use super::{clusters, compression, filters, rations};
 use crate::config::GatewayConfig;
 use crate::entrance::Entrance;
-use crate::surface::{GATEWAY, Method, Surface};
+use crate::surface::{GATEWAY, Method, Surface, WEBHOOK};
 use crate::template::{PathMatch, Template};
 use crate::{limiter, pages, request};
 
@@ -37,6 +37,7 @@ pub fn build(surface: &Surface, config: &GatewayConfig) -> route::RouteConfigura
     routes.extend(surface.methods.iter().map(|method| grpc(method, config)));
     routes.extend(REFLECTION.iter().map(|path| reflection(path, config)));
     routes.extend(rest(surface, config));
+    routes.push(webhooks(config));
     routes.extend(reference(config));
     routes.push(nothing());
     let host = route::VirtualHost {
@@ -263,6 +264,39 @@ fn reflection(path: &str, config: &GatewayConfig) -> route::Route {
     action.rate_limits = rations::of("reflection", true, config);
     let mut route = plain("reflection", matched, route::route::Action::Route(action));
     route.typed_per_filter_config.insert(filters::BUFFER.to_owned(), pack::any(&unbuffered()));
+    route
+}
+
+/// What systems outside send, on its way to the byte: whatever it is and whatever tokens it carries, it is none of ours,
+/// and nothing on the way may look into it. It may be tried again elsewhere only where it reached nobody.
+fn webhooks(config: &GatewayConfig) -> route::Route {
+    let matched = route::RouteMatch {
+        path_specifier: Some(route::route_match::PathSpecifier::PathSeparatedPrefix("/webhooks".to_owned())),
+        ..Default::default()
+    };
+    let action = route::RouteAction {
+        cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(WEBHOOK.to_owned())),
+        timeout: span(config.timeout()),
+        rate_limits: rations::of("webhooks", false, config),
+        retry_policy: Some(route::RetryPolicy {
+            retry_on: "connect-failure,refused-stream,reset-before-request".to_owned(),
+            num_retries: number(config.max_retries),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let mut route = plain("webhook", matched, route::route::Action::Route(action));
+    let no_token = jwt::PerRouteConfig {
+        requirement_specifier: Some(jwt::per_route_config::RequirementSpecifier::Disabled(true)),
+    };
+    let size = buffer::Buffer { max_request_bytes: number(config.webhook_max_body_bytes) };
+    let size = buffer::BufferPerRoute { r#override: Some(buffer::buffer_per_route::Override::Buffer(size)) };
+    let off = route::FilterConfig { disabled: true, ..Default::default() };
+    route.typed_per_filter_config.extend([
+        (filters::JWT.to_owned(), pack::any(&no_token)),
+        (filters::BUFFER.to_owned(), pack::any(&size)),
+        (filters::GRPC_WEB.to_owned(), pack::any(&off)),
+    ]);
     route
 }
 

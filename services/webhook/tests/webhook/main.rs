@@ -1,0 +1,9 @@
+//! The door over a real `persist`, and a bank whose service judges what comes through it.
+
+#![allow(clippy::unwrap_used)]
+
+mod bank;
+mod keeping;
+mod owning;
+mod refusing;
+mod world;
