@@ -254,7 +254,7 @@ async function shown(answer, millis, method, url) {
   const figure = make("figure", { class: "said", title: url }, caption);
   const reason = data?.details?.find?.((detail) => detail.reason)?.reason;
   if (!answer.ok && reason) {
-    const hint = make("p", { class: "hint" }, make("code", {}, reason), ` ${api.fixes[reason] || data.message || ""} `);
+    const hint = make("p", { class: "hint" }, make("code", {}, reason), ` ${(api.fixes[reason] || data.message || "").replaceAll("`", "")} `);
     if (answer.status === 401 && !session.read()) hint.append(make("button", { type: "button", class: "button", onclick: enter }, "Sign in"));
     figure.append(hint);
   }

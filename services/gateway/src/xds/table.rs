@@ -30,7 +30,9 @@ pub fn table(routes: &route::RouteConfiguration) -> String {
                 let retries = action.retry_policy.as_ref().map(|policy| policy.retry_on.as_str());
                 let entrance = route.request_headers_to_remove.iter().any(|name| name == "authorization");
                 notes.extend(entrance.then_some("entrance"));
-                notes.extend((has(filters::JWT) && !entrance && route.name != "webhook").then_some("signed in"));
+                notes.extend(
+                    (has(filters::JWT) && !entrance && route.name != "webhook").then_some("signed in"),
+                );
                 let asking = matched.headers.iter().any(|header| header.name == ":path");
                 let checked = if asking { "query checked" } else { "checked" };
                 notes.extend(has(filters::EXT_AUTHZ).then_some(checked));

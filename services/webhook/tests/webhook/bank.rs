@@ -43,7 +43,7 @@ impl Listener<WebhookReceived> for Bank {
             title: String::from_utf8_lossy(received.body()).into_owned(),
             ..Notification::default()
         };
-        let once = Commit::new().insert(&payment).once(received.key(), Bytes::new(), Bytes::new());
+        let once = Commit::new().insert(&payment).once(received.key(), received.digest(), Bytes::new());
         self.repo.commit(call, once).await?;
         Ok(self.inbox.accept(call, &received).await?)
     }
