@@ -152,6 +152,12 @@ impl Mesh {
         pid
     }
 
+    /// What a process of the mesh has logged.
+    pub fn log(&self, process: &str) -> String {
+        let folder = self.endpoints.parent().unwrap_or(Path::new("."));
+        std::fs::read_to_string(folder.join("logs").join(format!("{process}.log"))).unwrap_or_default()
+    }
+
     pub fn pid(&self, process: &str) -> Option<u32> {
         let file = self.endpoints.parent()?.join("run").join(format!("{process}.pid"));
         std::fs::read_to_string(file).ok()?.trim().parse().ok()

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use artel_util::Error;
@@ -19,6 +20,10 @@ pub struct Call {
     pub deadline: Option<Instant>,
     /// The trace it belongs to.
     pub trace: Trace,
+    /// What the request is called outside; known only where it came in.
+    pub request_id: Option<Arc<str>>,
+    /// What it is part of outside, if somebody said so: goes along with calls and events.
+    pub correlation: Option<Arc<str>>,
 }
 
 /// A person who signed in.
@@ -42,6 +47,8 @@ impl Call {
             workspace: workspace.to_owned(),
             deadline: None,
             trace: Trace::start(),
+            request_id: None,
+            correlation: None,
         }
     }
 
@@ -53,6 +60,15 @@ impl Call {
         request.extensions().get::<Self>().ok_or_else(|| {
             Error::internal("a request reached its handler without passing the server stack").into()
         })
+    }
+
+    /// What goes with its events: the trace, and after a space what it is part of outside.
+    #[must_use]
+    pub fn context(&self) -> String {
+        match &self.correlation {
+            Some(correlation) => format!("{} {correlation}", self.trace),
+            None => self.trace.to_string(),
+        }
     }
 
     /// The id of the person it is done for.

@@ -21,6 +21,7 @@ use tower::{Service, ServiceExt as _};
 use crate::call::Call;
 use crate::limits::Limits;
 use crate::meter::Meter;
+use crate::names::CORRELATION_ID;
 use crate::pool::Pool;
 use crate::token::{CALL_HEADER, CallKey};
 
@@ -179,7 +180,7 @@ impl Channel {
         }
     }
 
-    /// Adds who calls for whom, and the trace.
+    /// Adds who calls for whom, the trace, and what it is part of outside.
     fn sign(&self, request: &mut Request<Body>, call: &Call, step: &Trace) -> Result<(), Status> {
         let token =
             self.key.header(&self.service, call).map_err(|error| Status::from(Error::internal(error)))?;
@@ -188,6 +189,11 @@ impl Channel {
         let headers = request.headers_mut();
         headers.insert(CALL_HEADER, token);
         headers.insert(TRACEPARENT, trace);
+        if let Some(correlation) = &call.correlation {
+            let value = HeaderValue::try_from(&**correlation)
+                .map_err(|error| Status::from(Error::internal(error)))?;
+            headers.insert(CORRELATION_ID, value);
+        }
         Ok(())
     }
 

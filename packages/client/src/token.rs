@@ -146,6 +146,8 @@ impl CallKey {
             workspace: claims.workspace,
             deadline: None,
             trace: Trace::start(),
+            request_id: None,
+            correlation: None,
         };
         Ok((Arc::new(call), claims.exp))
     }

@@ -1,6 +1,6 @@
 //! Who calls: a service with a signed call, a person with an access token, or nobody.
 
-use artel_client::{CALL_HEADER, Call, CallKey, Trace};
+use artel_client::{CALL_HEADER, CORRELATION_ID, Call, CallKey, REQUEST_ID, Trace, name};
 use artel_util::Error;
 use http::HeaderMap;
 
@@ -50,6 +50,11 @@ impl Gate {
             // What arrives names the caller's step; the answer is one within it.
             call.trace = trace.child();
         }
+        let named = |header| headers.get(header).and_then(|value| name(value.to_str().ok()?));
+        if call.service.is_empty() {
+            call.request_id = named(REQUEST_ID);
+        }
+        call.correlation = named(CORRELATION_ID);
         Ok(call)
     }
 }

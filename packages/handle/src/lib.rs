@@ -20,6 +20,7 @@ mod logs;
 mod measure;
 mod methods;
 mod process;
+mod quote;
 mod registration;
 mod serve;
 mod service;

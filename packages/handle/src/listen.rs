@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use artel_client::{Call, Trace, User};
+use artel_client::{Call, Trace, User, name};
 use artel_proto::Event;
 use artel_queue::{Failure, Handler, Message};
 use artel_trace::{Kind, Span};
@@ -85,6 +85,7 @@ impl Handler for Listeners {
         if let Some(trace) = Trace::parse(&message.trace) {
             call.trace = trace.child();
         }
+        call.correlation = name(&message.correlation);
         let delivery = Delivery {
             call,
             event_id: message.id.clone(),

@@ -114,7 +114,12 @@ pub(crate) async fn measured(
         service,
         method = method.name,
         trace = call.map(|call| call.trace.id()).unwrap_or_default(),
-        caller = call.map_or("", |call| call.service.as_str())
+        caller = call.map_or("", |call| call.service.as_str()),
+        request_id = call.and_then(|call| call.request_id.as_deref()),
+        // Of a request that is part of nothing else its own name.
+        correlation = call
+            .filter(|call| call.correlation != call.request_id)
+            .and_then(|call| call.correlation.as_deref())
     );
     let step = call.map(|call| {
         let mut step = Span::begin(service, &call.trace, Kind::Server, method.name);

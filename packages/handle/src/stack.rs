@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use artel_client::CALL_HEADER;
+use artel_client::{CALL_HEADER, REQUEST_ID, name};
 use artel_util::Error;
 use axum::Router;
 use axum::routing::get;
@@ -26,6 +26,7 @@ use crate::exemplars::{OPEN_METRICS, open_metrics};
 use crate::measure::{self, measured, prometheus};
 use crate::methods::{Method, Methods};
 use crate::process;
+use crate::quote::quote;
 
 /// A service's gRPC methods behind the stack, its plain HTTP pages and its metrics beside it.
 #[derive(Clone)]
@@ -77,11 +78,18 @@ impl Service<Request<Body>> for Stack {
             let Some(method) = guard.methods.find(request.uri().path()) else {
                 return routes.call(request).await;
             };
-            Ok(guard.pass(method, request, routes).await.unwrap_or_else(|error| {
+            let headers = request.headers();
+            let outside = !headers.contains_key(CALL_HEADER);
+            let named = headers.get(REQUEST_ID).filter(|_| outside).and_then(|id| name(id.to_str().ok()?));
+            let mut response = guard.pass(method, request, routes).await.unwrap_or_else(|error| {
                 let status = Status::from(error);
                 measure::refused(status.code());
                 status.into_http()
-            }))
+            });
+            if let Some(id) = named {
+                quote(&mut response, &id);
+            }
+            Ok(response)
         })
     }
 }

@@ -35,7 +35,7 @@ use crate::stack::Stack;
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const ID: &str = "0195d3a8-6f3c-7e1a-9b58-0c6f5a1d2e3f";
 
-/// Answers with who calls; cancelling takes for ever.
+/// Answers with who calls, and in lists with what the request is called; cancelling takes for ever.
 struct Mirror;
 
 #[tonic::async_trait]
@@ -49,9 +49,11 @@ impl OrderService for Mirror {
 
     async fn list_orders(
         &self,
-        _: Request<ListOrdersRequest>,
+        request: Request<ListOrdersRequest>,
     ) -> Result<Response<ListOrdersResponse>, Status> {
-        Ok(Response::new(ListOrdersResponse::default()))
+        let call = Call::of(&request)?;
+        let names = [&call.request_id, &call.correlation].map(|name| name.as_deref().unwrap_or("-"));
+        Ok(Response::new(ListOrdersResponse { next_page_token: names.join(" "), ..Default::default() }))
     }
 
     async fn get_order(
@@ -234,6 +236,45 @@ async fn a_service_is_known_by_its_signed_call() {
     // An access token is no service call, whoever sends it.
     let person = bench.token(|_, _| {});
     assert_eq!(bench.get(&[(CALL_HEADER, &person)]).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_name_and_an_error_holds_it() {
+    use tonic_types::StatusExt as _;
+    let bench = Bench::new().await;
+    let authorization = format!("Bearer {}", bench.token(|_, _| {}));
+    let mut call = Call::by_service("notify", "w2");
+    call.user = Some(User { id: "boris".into(), roles: vec![], locale: "kk".into() });
+    let signed = bench.calls.sign("notify", &call).unwrap();
+    let (person, service) = (("authorization", authorization.as_str()), (CALL_HEADER, signed.as_str()));
+    let (id, of) = (("x-request-id", "find-me"), ("x-correlation-id", "checkout-5"));
+    let insane = ("x-request-id", "a\"b");
+    for (headers, names) in [
+        (vec![person, id, of], "find-me checkout-5"),
+        (vec![person], "- -"),
+        (vec![person, insane, of], "- checkout-5"),
+        // Within the mesh it is the trace that says which request this was.
+        (vec![service, id, of], "- checkout-5"),
+    ] {
+        let list: ListOrdersResponse =
+            bench.call("ListOrders", &headers, &ListOrdersRequest::default()).await.unwrap();
+        assert_eq!(list.next_page_token, names, "{headers:?}");
+    }
+    let wrong = GetOrderRequest { id: "1".into() };
+    for (headers, quoted) in [
+        (vec![id], Some("find-me")),
+        (vec![person, id], Some("find-me")),
+        (vec![person], None),
+        (vec![person, insane], None),
+        (vec![service, id], None),
+    ] {
+        let status = bench.call::<_, GetOrderResponse>("GetOrder", &headers, &wrong).await.unwrap_err();
+        let info = status.get_details_request_info();
+        assert_eq!(info.as_ref().map(|info| info.request_id.as_str()), quoted, "{headers:?}: {status:?}");
+        // What was there before is still there.
+        assert!(artel_util::reason(&status).is_some(), "{status:?}");
+        assert!(headers == [id] || status.get_details_bad_request().is_some(), "{status:?}");
+    }
 }
 
 #[tokio::test]

@@ -46,7 +46,8 @@ pub struct Outgoing {
     pub actor_user: String,
     /// Which service made it happen.
     pub actor_service: String,
-    /// The W3C `traceparent` of the call that caused it; empty where there is none.
+    /// The W3C `traceparent` of the call that caused it, and after a space what that was part of outside, if anything;
+    /// empty where there is none.
     pub trace: String,
     /// After this moment nobody wants to hear of it: listeners drop it.
     pub expire: Option<DateTime<Utc>>,
@@ -59,23 +60,29 @@ pub struct Outgoing {
 impl Outgoing {
     pub(crate) fn properties(&self) -> Result<BasicProperties, Error> {
         let mut headers = FieldTable::default();
+        let (trace, correlation) = self.trace.split_once(' ').unwrap_or((&self.trace, ""));
         for (name, value) in [
-            (EVENT, &self.name),
+            (EVENT, self.name.as_str()),
             (KEY, &self.key),
             (WORKSPACE, &self.workspace),
             (USER, &self.actor_user),
             (SERVICE, &self.actor_service),
-            (TRACE, &self.trace),
+            (TRACE, trace),
         ] {
             if !value.is_empty() {
-                headers.insert(name.into(), AMQPValue::LongString(value.as_str().into()));
+                headers.insert(name.into(), AMQPValue::LongString(value.into()));
             }
         }
         headers.insert(TIME.into(), AMQPValue::LongLongInt(self.time.timestamp_millis()));
         if let Some(expire) = self.expire {
             headers.insert(DEADLINE.into(), AMQPValue::LongLongInt(expire.timestamp_millis()));
         }
-        Ok(BasicProperties::default()
+        let properties = BasicProperties::default();
+        let properties = match correlation {
+            "" => properties,
+            correlation => properties.with_correlation_id(short("the correlation id", correlation)?),
+        };
+        Ok(properties
             .with_message_id(short("the event's id", &self.id)?)
             .with_type(short("the message type", &self.message_type)?)
             .with_content_type(CONTENT_TYPE.into())
@@ -104,6 +111,8 @@ pub struct Message {
     pub actor_service: String,
     /// The W3C `traceparent`; may be empty.
     pub trace: String,
+    /// What it is part of outside; may be empty.
+    pub correlation: String,
     /// After this moment nobody wants to hear of it.
     pub expire: Option<DateTime<Utc>>,
     /// When it happened.
@@ -147,6 +156,7 @@ impl Message {
             actor_user: text(properties, USER).unwrap_or_default(),
             actor_service: text(properties, SERVICE).unwrap_or_default(),
             trace: text(properties, TRACE).unwrap_or_default(),
+            correlation: properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default(),
             expire: number(properties, DEADLINE).and_then(DateTime::from_timestamp_millis),
             time,
             attempt: attempt.saturating_add(1),
@@ -251,6 +261,7 @@ mod tests {
             actor_user: sent.actor_user,
             actor_service: sent.actor_service,
             trace: sent.trace,
+            correlation: String::new(),
             expire: sent.expire,
             time: sent.time,
             attempt: 1,
@@ -258,6 +269,16 @@ mod tests {
             body: sent.body,
         };
         assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn what_an_event_is_part_of_stands_beside_its_trace() {
+        let plain = outgoing();
+        let sent = Outgoing { trace: format!("{} checkout-5", plain.trace), ..plain.clone() };
+        let got = Message::read(&mut delivery("artel.notify", sent.properties().unwrap())).unwrap();
+        assert_eq!((got.trace, got.correlation.as_str()), (plain.trace, "checkout-5"));
+        let again = forwarded(&sent.properties().unwrap(), []);
+        assert_eq!(again.correlation_id().as_ref().map(ToString::to_string).as_deref(), Some("checkout-5"));
     }
 
     #[test]

@@ -87,7 +87,18 @@ impl Desk {
         };
         let Message { id, name, key, workspace, attempt, .. } = message;
         let trace = message.trace_id();
-        let span = tracing::info_span!("event", service, event = name, id, key, workspace, attempt, trace);
+        let correlation = Some(message.correlation.as_str()).filter(|correlation| !correlation.is_empty());
+        let span = tracing::info_span!(
+            "event",
+            service,
+            event = name,
+            id,
+            key,
+            workspace,
+            attempt,
+            trace,
+            correlation
+        );
         async {
             let outcome = self.settle(&work, message).await;
             measure::handled(service, name, outcome);

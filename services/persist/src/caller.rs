@@ -13,7 +13,7 @@ pub(crate) struct Caller {
     pub(crate) service: String,
     /// The trace's id.
     pub(crate) trace: String,
-    /// The trace as it goes on with the events: a W3C `traceparent`.
+    /// What goes on with the events: a W3C `traceparent`, and after a space what it is part of outside.
     pub(crate) traceparent: String,
     pub(crate) deadline: Option<Instant>,
 }
@@ -29,7 +29,7 @@ impl TryFrom<&Call> for Caller {
             user: call.user.as_ref().map(|user| user.id.clone()).unwrap_or_default(),
             service: call.service.clone(),
             trace: call.trace.id(),
-            traceparent: call.trace.to_string(),
+            traceparent: call.context(),
             deadline: call.deadline,
         })
     }
