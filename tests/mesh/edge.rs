@@ -68,7 +68,7 @@ async fn what_a_request_is_part_of_goes_through_calls_and_events_and_comes_back(
             .send()
             .await
             .unwrap();
-        let header = |name| answer.headers()[name].to_str().unwrap().to_owned();
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
         assert_eq!((header("x-request-id"), header("x-correlation-id")), (id.clone(), of.clone()));
         (id, of)
     };
