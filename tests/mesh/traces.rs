@@ -95,7 +95,6 @@ async fn one_trace_leads_from_the_request_to_the_last_listener() {
             .collect();
         // The one that answers the caller, and the one around the call to the service; the checks that it asks for come beside them.
         let edge = own.iter().filter(|span| span.service == "envoy").count();
-        eprintln!(own.iter().map(|s| (s.service.clone(), s.name.clone())).collect::<Vec<_>>());
         (missing.is_empty() && edge >= 2).then_some(own)
     })
     .await;
