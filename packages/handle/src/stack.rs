@@ -13,9 +13,9 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
+use tonic::{Code, Status};
 use tower_service::Service;
 
 use crate::access::Access;
@@ -178,8 +178,23 @@ impl Guard {
 
 fn answer(ended: Result<Result<Response<Body>, Infallible>, Error>) -> Response<Body> {
     match ended {
-        Ok(Ok(response)) => response,
+        Ok(Ok(response)) => match too_large(response.headers()) {
+            Some(error) => Status::from(error).into_http(),
+            None => response,
+        },
         Ok(Err(never)) => match never {},
         Err(error) => Status::from(error).into_http(),
     }
+}
+
+/// tonic says of a request beyond the server's limit that it is out of range, and the limit in its text alone.
+fn too_large(headers: &HeaderMap) -> Option<Error> {
+    if headers.get("grpc-status")? != "11" {
+        return None;
+    }
+    let status = Status::from_header_map(headers)?;
+    let limit = status.message().strip_prefix("Error, decoded message length too large: ")?;
+    let limit = limit.split("limit is: ").nth(1)?.split(' ').next()?;
+    let text = format!("The message is larger than the {limit} bytes that are taken. Send less at once.");
+    Some(Error::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", text).with("limit", limit))
 }

@@ -42,7 +42,26 @@ pub(crate) async fn start(database: &Database, system: &Database, plans: &Plans)
     if all.is_empty() {
         bail!("the role of persist.system_url does not see all workspaces: it needs BYPASSRLS");
     }
+    if let Some(advice) = advice(database, plans).await? {
+        tracing::warn!("{advice}");
+    }
     Ok(())
+}
+
+/// Whether `@@` may look into an index before the policy has been asked.
+const LEAKPROOF: &str =
+    "SELECT p.proleakproof FROM pg_proc p WHERE p.oid = 'ts_match_vq(tsvector,tsquery)'::regprocedure";
+
+/// What works all the same, and works badly: as a text that says what to do.
+async fn advice(database: &Database, plans: &Plans) -> anyhow::Result<Option<&'static str>> {
+    let rows = database.query(Statement::fixed(LEAKPROOF)).await.map_err(plainly)?;
+    let is_leakproof = rows.first().is_some_and(|row| with_column(row, 0, |cell| cell == Some(&[1])));
+    let is_searched = plans.all().any(|entity| entity.scoped && !entity.search.is_empty());
+    Ok((is_searched && !is_leakproof).then_some(
+        "full-text search reads whole tables: under row-level security PostgreSQL uses its index only if the operator \
+         is marked. As a superuser of this database: \
+         ALTER FUNCTION pg_catalog.ts_match_vq(tsvector, tsquery) LEAKPROOF (system/database/roles.sql does)",
+    ))
 }
 
 /// What separates the database from the entities, as the SQL of a migration; empty where nothing does.
@@ -127,4 +146,24 @@ fn plainly(failure: Failure) -> anyhow::Error {
 
 fn text(row: &DriverRow, index: usize) -> String {
     with_column(row, index, |cell| String::from_utf8_lossy(cell.unwrap_or_default()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::plans;
+    use crate::testing::TestDatabase;
+
+    #[tokio::test]
+    async fn a_search_that_cannot_use_its_index_is_warned_of_with_the_remedy() {
+        let test = TestDatabase::create().await.unwrap();
+        let url = test.settings().unwrap().database_url;
+        let database = Database::new(&url, 1, Duration::from_secs(5)).unwrap();
+        let warned = advice(&database, &plans()).await.unwrap().unwrap();
+        // The remedy as it is told is the one that helps.
+        let begin = warned.find("ALTER FUNCTION").unwrap();
+        let remedy = &warned[begin..warned.find(" (system/").unwrap()];
+        test.superuser().await.unwrap().batch_execute(remedy).await.unwrap();
+        assert_eq!(advice(&database, &plans()).await.unwrap(), None);
+    }
 }

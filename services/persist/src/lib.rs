@@ -55,7 +55,9 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
     let sweeping = Duration::from_secs(settings.sweep_minutes * 60);
     Ok(Service::new("persist")
         .needs("postgres", persist.database.up())
-        .grpc(PersistServiceServer::new(Api(persist)))
+        .grpc(
+            PersistServiceServer::new(Api(persist)).max_decoding_message_size(host.mesh().max_message_bytes),
+        )
         .task(|stop| relay.run(stop))
         .task(|stop| until(stop, watched.watch()))
         .every(sweeping, move |_| sweep_keys(keys.clone()))

@@ -18,6 +18,9 @@ use crate::sweep::{sweep_keys, sweep_outbox};
 /// The variable that holds the superuser's URL.
 const VARIABLE: &str = "ARTEL_TEST_POSTGRES";
 
+/// The largest request, as `mesh.max_message_bytes` has it.
+const MESSAGE: usize = 32 << 20;
+
 const ROLES: &str = "DO $$ BEGIN
     PERFORM pg_advisory_xact_lock(1635018);
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'artel_owner') THEN CREATE ROLE artel_owner; END IF;
@@ -156,6 +159,14 @@ impl TestDatabase {
         alone(&self.settings()?).await
     }
 
+    /// The same with other settings.
+    ///
+    /// # Errors
+    /// Where the database does not fit.
+    pub async fn persist_with(&self, settings: &Settings) -> anyhow::Result<Service> {
+        Ok(api(Arc::new(Persist::open(settings).await?)))
+    }
+
     /// Persist with a relay to this broker, which runs until the test's runtime ends or the handle is aborted.
     ///
     /// # Errors
@@ -236,7 +247,7 @@ pub async fn relaying_until(
 fn api(persist: Arc<Persist>) -> Service {
     Service::new("persist")
         .needs("postgres", persist.database.up())
-        .grpc(PersistServiceServer::new(Api(persist)))
+        .grpc(PersistServiceServer::new(Api(persist)).max_decoding_message_size(MESSAGE))
 }
 
 async fn connect(url: &str) -> anyhow::Result<Client> {

@@ -14,8 +14,6 @@ use crate::value::{Array, Cell, Kind, to_cell};
 const MOST_DEPTH: usize = 8;
 /// How many comparisons it may hold.
 const MOST_COMPARISONS: usize = 100;
-/// How many values one comparison may hold.
-const MOST_VALUES: usize = 1_000;
 
 /// A statement in the making: its parameters, those that every read begins with first.
 #[derive(Debug, Clone)]
@@ -155,9 +153,6 @@ impl Walk<'_> {
             to_cell(column, value).map_err(|wrong| Error::invalid(format!("{values}[{index}]"), wrong))
         });
         if operator == Operator::In {
-            if comparison.values.len() > MOST_VALUES {
-                return Err(limit(&values, "values in one comparison", MOST_VALUES));
-            }
             let mut array = Array::new(column.kind);
             for cell in cells {
                 array.push(cell?.as_deref());

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use artel_proto::persist::{GetRequest, GetResponse};
 use artel_util::Error;
+use tonic::Code;
 use uuid::Uuid;
 
-use super::message;
+use super::{MOST_BYTES, message};
 use crate::database::Scope;
 use crate::measure::Name;
 use crate::plan::{Entity, Plans};
@@ -97,5 +98,12 @@ fn in_order(entity: &Entity, rows: &[Row], ids: &[Vec<u8>]) -> Result<GetRespons
         found.insert(id.unwrap_or_default(), message(entity, row)?.into());
     }
     let items = ids.iter().filter_map(|id| found.get(&Uuid::from_slice(id).ok()?).cloned());
-    Ok(GetResponse { items: items.collect() })
+    let items: Vec<bytes::Bytes> = items.collect();
+    if items.iter().map(bytes::Bytes::len).sum::<usize>() > MOST_BYTES {
+        let text = format!("their entities are more than {MOST_BYTES} bytes together; ask for fewer at once");
+        return Err(Error::new(Code::ResourceExhausted, "ANSWER_TOO_LARGE", format!("ids: {text}"))
+            .field("ids", text)
+            .with("limit", MOST_BYTES));
+    }
+    Ok(GetResponse { items })
 }

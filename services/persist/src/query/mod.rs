@@ -29,6 +29,8 @@ use crate::value::{self, Kind, read_i64};
 const PAGE: usize = 50;
 /// Entities a page at most; a greater number is taken as this.
 const MOST_ROWS: usize = 1_000;
+/// Bytes of the entities in an answer at most, which callers take with room to spare; a page ends before.
+const MOST_BYTES: usize = 24 << 20;
 /// Entities a page of a short read at most.
 const SHORT: usize = 100;
 
@@ -98,16 +100,24 @@ pub(crate) async fn query(
         Ok(rows.first().and_then(|row| row.column(0, |cell| cell.and_then(read_i64))))
     };
     let (rows, total) = futures::try_join!(page, total)?;
-    let items = rows.iter().take(size).map(|row| Ok(message(entity, row)?.into()));
-    let next_page_token = if rows.len() > size {
-        let last = &rows[size - 1];
+    let (mut items, mut bytes) = (Vec::with_capacity(size.min(rows.len())), 0);
+    for row in rows.iter().take(size) {
+        let item = message(entity, row)?;
+        bytes += item.len();
+        if bytes > MOST_BYTES && !items.is_empty() {
+            break;
+        }
+        items.push(item.into());
+    }
+    let next_page_token = if rows.len() > items.len() {
+        let last = &rows[items.len() - 1];
         let cells = (0..sorting.keys.len())
             .map(|index| last.column(entity.columns.len() + index, |cell| cell.map(<[u8]>::to_vec)));
         token::write(caller, request, &cells.collect::<Vec<_>>())
     } else {
         String::new()
     };
-    Ok(QueryResponse { items: items.collect::<Result<_, Error>>()?, next_page_token, total })
+    Ok(QueryResponse { items, next_page_token, total })
 }
 
 fn message(entity: &Entity, row: &Row) -> Result<Vec<u8>, Error> {

@@ -7,6 +7,8 @@ mod broker;
 mod commit;
 mod deadlines;
 mod group;
+mod limits;
+mod measures;
 mod model;
 mod once;
 mod query;
