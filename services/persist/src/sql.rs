@@ -143,6 +143,14 @@ pub(crate) fn with_column<T>(row: &DriverRow, index: usize, read: impl FnOnce(Op
 }
 
 impl Row {
+    /// About how many bytes it holds.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Own(_) => 256,
+            Self::Shared(row) => row.raw_size_bytes() + 64,
+        }
+    }
+
     /// The bytes of a column; `None` for NULL and for a column that isn't there.
     pub(crate) fn column<T>(&self, index: usize, read: impl FnOnce(Option<&[u8]>) -> T) -> T {
         match self {

@@ -43,7 +43,15 @@ pub(super) fn entity(message: &MessageDescriptor, options: &EntityOptions) -> Re
         if let Some(weight) = weight(annotation.search()) {
             search.push((first, weight));
         }
-        fields.push(Field { descriptor, shape, column: first });
+        fields.push(Field {
+            number: descriptor.number(),
+            kind: descriptor.kind(),
+            has_presence: descriptor.supports_presence(),
+            is_repeated: descriptor.is_list() || descriptor.is_map(),
+            descriptor,
+            shape,
+            column: first,
+        });
     }
 
     let keys: Vec<usize> = (0..fields.len()).filter(|index| is_key(&fields[*index])).collect();

@@ -77,6 +77,13 @@ pub(crate) struct Entity {
 #[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) descriptor: FieldDescriptor,
+    /// What the descriptor says of it, kept beside it: it is asked for with every row.
+    pub(crate) number: u32,
+    pub(crate) kind: prost_reflect::Kind,
+    /// It is written even where it holds its default.
+    pub(crate) has_presence: bool,
+    /// A list or a map.
+    pub(crate) is_repeated: bool,
     pub(crate) shape: Shape,
     /// Its first column; money has two.
     pub(crate) column: usize,

@@ -17,7 +17,7 @@ pub(crate) struct Unreadable {
 
 /// The entity's bytes of a row whose columns begin at `first`, in the plan's order.
 pub(crate) fn message(entity: &Entity, row: &Row, first: usize) -> Result<Vec<u8>, Unreadable> {
-    let mut out = Vec::with_capacity(256);
+    let mut out = Vec::with_capacity(row.size());
     for field in &entity.fields {
         let written = row.column(first + field.column, |cell| {
             let Some(cell) = cell else { return Some(()) };
@@ -38,9 +38,9 @@ pub(crate) fn message(entity: &Entity, row: &Row, first: usize) -> Result<Vec<u8
 }
 
 fn write(entity: &Entity, field: &Field, cell: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let number = field.descriptor.number();
+    let number = field.number;
     // A field without presence is not written where it holds its default.
-    let always = field.descriptor.supports_presence();
+    let always = field.has_presence;
     match &field.shape {
         Shape::Id => {
             let id = uuid::Uuid::from_slice(cell).ok()?;
@@ -61,19 +61,19 @@ fn write(entity: &Entity, field: &Field, cell: &[u8], out: &mut Vec<u8>) -> Opti
         Shape::Integer => {
             let value = i64::from(read_i32(cell)?);
             if always || value != 0 {
-                whole(number, &field.descriptor.kind(), value, out)?;
+                whole(number, &field.kind, value, out)?;
             }
         }
         Shape::Bigint => {
             let value = read_i64(cell)?;
             if always || value != 0 {
-                whole(number, &field.descriptor.kind(), value, out)?;
+                whole(number, &field.kind, value, out)?;
             }
         }
         Shape::Double => {
             let value = f64::from_be_bytes(cell.try_into().ok()?);
             if always || value != 0.0 {
-                double(number, &field.descriptor.kind(), value, out);
+                double(number, &field.kind, value, out);
             }
         }
         Shape::Choice(choices) => {
@@ -82,8 +82,15 @@ fn write(entity: &Entity, field: &Field, cell: &[u8], out: &mut Vec<u8>) -> Opti
                 whole(number, &Proto::Int32, i64::from(value), out)?;
             }
         }
-        Shape::Moment => bytes(number, &prost::Message::encode_to_vec(&moment(cell)?), out),
+        Shape::Moment => {
+            let moment = moment(cell)?;
+            encode_key(number, WireType::LengthDelimited, out);
+            encode_varint(prost::Message::encoded_len(&moment) as u64, out);
+            prost::Message::encode_raw(&moment, out);
+        }
         Shape::List(_) => list(field, cell, out)?,
+        // Nothing in it, as most often.
+        Shape::Part if field.is_repeated && matches!(cell, [_, b'[', b']'] | [_, b'{', b'}']) => {}
         Shape::Part => out.extend_from_slice(&part::from_json(&entity.descriptor, &field.descriptor, cell)?),
         Shape::Money => return None,
     }
@@ -99,17 +106,17 @@ fn money(field: &Field, amount: &[u8], currency: &[u8], out: &mut Vec<u8>) -> Op
     if !currency.is_empty() {
         bytes(2, currency, &mut inside);
     }
-    bytes(field.descriptor.number(), &inside, out);
+    bytes(field.number, &inside, out);
     Some(())
 }
 
 fn list(field: &Field, cell: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    let (number, kind) = (field.descriptor.number(), field.descriptor.kind());
+    let (number, kind) = (field.number, &field.kind);
     for item in array_items(cell)? {
         match kind {
             Proto::String => bytes(number, item, out),
             Proto::Bool => varint(number, u64::from(*item.first()? != 0), out),
-            _ => whole(number, &kind, read_i64(item).or_else(|| read_i32(item).map(i64::from))?, out)?,
+            _ => whole(number, kind, read_i64(item).or_else(|| read_i32(item).map(i64::from))?, out)?,
         }
     }
     Some(())

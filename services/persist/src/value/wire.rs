@@ -29,10 +29,9 @@ pub(crate) fn decode(entity: &Entity, mut bytes: &[u8]) -> Result<Vec<Cell>, Wro
     while !bytes.is_empty() {
         let start = bytes;
         let (number, wire) = decode_key(&mut bytes).map_err(|_| malformed())?;
-        let index =
-            entity.fields.binary_search_by_key(&number, |field| field.descriptor.number()).map_err(|_| {
-                Wrong::new("", format!("holds field {number}, which {} does not have", entity.name))
-            })?;
+        let index = entity.fields.binary_search_by_key(&number, |field| field.number).map_err(|_| {
+            Wrong::new("", format!("holds field {number}, which {} does not have", entity.name))
+        })?;
         let field = &entity.fields[index];
         let value = Wire::read(wire, &mut bytes).ok_or_else(malformed)?;
         match &field.shape {
@@ -177,8 +176,8 @@ fn unzigzag(value: u64) -> i64 {
 const WRONG_TYPE: &str = "has the wrong wire type";
 
 fn scalar(field: &Field, value: Wire<'_>) -> Result<Cell, String> {
-    let kind = field.descriptor.kind();
-    let number = || value.number(&kind).ok_or_else(|| WRONG_TYPE.to_owned());
+    let kind = &field.kind;
+    let number = || value.number(kind).ok_or_else(|| WRONG_TYPE.to_owned());
     let inside = || if let Wire::Bytes(inside) = value { Ok(inside) } else { Err(WRONG_TYPE.to_owned()) };
     Ok(match &field.shape {
         Shape::Id => {
@@ -198,7 +197,7 @@ fn scalar(field: &Field, value: Wire<'_>) -> Result<Cell, String> {
         Shape::Integer => super::integer(i32::try_from(number()?).map_err(|_| "does not fit 32 bits")?),
         Shape::Bigint => super::bigint(number()?),
         Shape::Double => {
-            let float = match (&kind, value) {
+            let float = match (kind, value) {
                 (prost_reflect::Kind::Double, Wire::Fixed64(bits)) => f64::from_bits(bits),
                 (prost_reflect::Kind::Float, Wire::Fixed32(bits)) => f64::from(f32::from_bits(bits)),
                 _ => return Err(WRONG_TYPE.to_owned()),
@@ -238,12 +237,12 @@ fn money(field: &Field, mut bytes: &[u8], cells: &mut [Option<Cell>]) -> Result<
 /// Adds the items of a repeated scalar, packed or not; `None` where the wire type is wrong.
 fn list(field: &Field, value: Wire<'_>, items: &mut Vec<String>) -> Option<()> {
     use prost_reflect::Kind as Proto;
-    let kind = field.descriptor.kind();
+    let kind = &field.kind;
     let item = |value: Wire<'_>| -> Option<String> {
-        let number = value.number(&kind)?;
-        Some(if kind == Proto::Bool { (number != 0).to_string() } else { number.to_string() })
+        let number = value.number(kind)?;
+        Some(if *kind == Proto::Bool { (number != 0).to_string() } else { number.to_string() })
     };
-    match (&kind, value) {
+    match (kind, value) {
         (Proto::String, Wire::Bytes(inside)) => items.push(std::str::from_utf8(inside).ok()?.to_owned()),
         (_, Wire::Bytes(mut packed)) => {
             let wire = match kind {
