@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use metrics::Histogram;
+use metrics::{Key, Label, Level, Metadata};
 
 /// What a statement is called in the metrics: `products.get`.
 #[derive(Clone)]
@@ -14,9 +14,11 @@ pub(crate) struct Name(Arc<Named>);
 
 struct Named {
     name: Arc<str>,
-    /// Made when first used: by then the recorder of the process is there.
-    seconds: OnceLock<Histogram>,
+    /// Of its durations. The recorder is asked for it each time: at the start there is none yet.
+    seconds: Key,
 }
+
+const HERE: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
 impl Name {
     /// The name made of a table, or of what is worked on, and of what is done there.
@@ -37,18 +39,15 @@ impl Name {
             return known.clone();
         }
         let name: Arc<str> = name.into();
-        let named = Self(Arc::new(Named { name: Arc::clone(&name), seconds: OnceLock::new() }));
+        let label = Label::new("statement", Arc::clone(&name));
+        let seconds = Key::from_parts("artel_persist_statement_seconds", vec![label]);
+        let named = Self(Arc::new(Named { name: Arc::clone(&name), seconds }));
         NAMES.write().unwrap_or_else(PoisonError::into_inner).entry(name).or_insert(named).clone()
     }
 
     /// Notes that the statement was done, and how long that took.
     pub(crate) fn took(&self, time: Duration) {
-        let name = || Arc::clone(&self.0.name);
-        let seconds = self
-            .0
-            .seconds
-            .get_or_init(|| metrics::histogram!("artel_persist_statement_seconds", "statement" => name()));
-        seconds.record(time);
+        metrics::with_recorder(|recorder| recorder.register_histogram(&self.0.seconds, &HERE)).record(time);
     }
 
     /// Notes that the statement failed, and of what kind that was.

@@ -40,8 +40,15 @@ async fn every_statement_is_measured_under_a_name_that_is_one_of_few() {
 
     let names = measured(&recorder);
     for name in [
-        "idempotency.insert", "outbox.insert", "products.aggregate", "products.count", "products.get",
-        "products.page", "products.query", "transaction.commit", "transaction.settings",
+        "idempotency.insert",
+        "outbox.insert",
+        "products.aggregate",
+        "products.count",
+        "products.get",
+        "products.page",
+        "products.query",
+        "transaction.commit",
+        "transaction.settings",
     ] {
         assert!(names.contains(name), "{name} is not among {names:?}");
     }
