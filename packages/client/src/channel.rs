@@ -11,7 +11,7 @@ use artel_proto::annotations::{self, Rule};
 use artel_trace::{Kind, Span, TRACEPARENT, Trace};
 use artel_util::Error;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use tokio::sync::watch;
 use tonic::body::Body;
@@ -27,6 +27,15 @@ use crate::token::{CALL_HEADER, CallKey};
 
 /// The reason of a refusal by who has too many calls in hand. Nothing was done for the call: another copy may be asked.
 pub const OVERLOADED: &str = "OVERLOADED";
+
+/// The connection keeps a table of headers, to name them by a number. What is another in each call would only push out
+/// what comes again, so it is marked as not to be kept, but for one of so many.
+const INDEXED_EVERY: u32 = 32;
+
+static CALL: HeaderName = HeaderName::from_static(CALL_HEADER);
+static TRACE: HeaderName = HeaderName::from_static(TRACEPARENT);
+static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// How long to wait at most for Consul's first answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(2);
@@ -53,6 +62,8 @@ pub struct Channel {
     limits: Arc<Limits>,
     pool: Arc<Pool>,
     meter: Arc<Meter>,
+    /// What a call may take whose caller set no deadline, as its header.
+    timeout: HeaderValue,
 }
 
 impl Channels {
@@ -117,6 +128,7 @@ impl Channels {
             key: self.key.clone(),
             limits: Arc::clone(&self.limits),
             pool: Arc::clone(pool),
+            timeout: unlimited(&self.limits),
         }
     }
 }
@@ -152,10 +164,12 @@ impl Channel {
             return Err(self.late());
         }
         let step = call.trace.child();
-        self.sign(&mut request, &call, &step)?;
+        // Every so often they are indexed like others, so that at least their names are known to the connection.
+        let once = !self.meter.calls().is_multiple_of(INDEXED_EVERY);
+        self.sign(&mut request, &call, &step, once)?;
         let mut span = Span::begin(&self.service, &step, Kind::Client, name(request.uri().path()));
         span.set("rpc.system", "grpc");
-        let answer = self.send_signed(request, timeout, rule).await;
+        let answer = self.send_signed(request, timeout, call.deadline.map(|_| once), rule).await;
         span.answered(code_of(&answer));
         answer
     }
@@ -164,6 +178,7 @@ impl Channel {
         &self,
         request: Request<Body>,
         timeout: Duration,
+        limited: Option<bool>,
         rule: Option<&Rule>,
     ) -> Result<Response<Body>, Status> {
         self.pool.known(timeout.min(FIRST_ANSWER)).await;
@@ -174,21 +189,27 @@ impl Channel {
             rule.and_then(|rule| rule.options.as_ref()).is_some_and(|options| options.idempotent);
         let _waiting = self.pool.wait().ok_or_else(|| self.crowded())?;
         let deadline = Instant::now() + timeout;
-        match tokio::time::timeout(timeout, self.send_unary(request, idempotent, deadline)).await {
+        let limit = match limited {
+            Some(once) => grpc_timeout(timeout, once),
+            // The same each time.
+            None => self.timeout.clone(),
+        };
+        match tokio::time::timeout(timeout, self.send_unary(request, idempotent, limit, deadline)).await {
             Ok(answer) => answer,
             Err(_) => Err(self.late()),
         }
     }
 
     /// Adds who calls for whom, the trace, and what it is part of outside.
-    fn sign(&self, request: &mut Request<Body>, call: &Call, step: &Trace) -> Result<(), Status> {
+    fn sign(&self, request: &mut Request<Body>, call: &Call, step: &Trace, once: bool) -> Result<(), Status> {
         let token =
             self.key.header(&self.service, call).map_err(|error| Status::from(Error::internal(error)))?;
-        let trace =
-            HeaderValue::try_from(step.to_string()).map_err(|error| Status::from(Error::internal(error)))?;
+        let mut trace =
+            HeaderValue::from_bytes(&step.header()).map_err(|error| Status::from(Error::internal(error)))?;
+        trace.set_sensitive(once);
         let headers = request.headers_mut();
-        headers.insert(CALL_HEADER, token);
-        headers.insert(TRACEPARENT, trace);
+        headers.insert(&CALL, token);
+        headers.insert(&TRACE, trace);
         if let Some(correlation) = &call.correlation {
             let value = HeaderValue::try_from(&**correlation)
                 .map_err(|error| Status::from(Error::internal(error)))?;
@@ -218,6 +239,7 @@ impl Channel {
         &self,
         request: Request<Body>,
         idempotent: bool,
+        limit: HeaderValue,
         deadline: Instant,
     ) -> Result<Response<Body>, Status> {
         let (head, body) = request.into_parts();
@@ -232,10 +254,10 @@ impl Channel {
                 // It is the only one, or all were tried.
                 (None, _) => (self.pool.choose(&[]).ok_or_else(|| self.nobody())?, true),
             };
-            tried.push(peer.address);
             let mut request = Request::from_parts(head.clone(), Body::new(Full::new(body.clone())));
-            let left = deadline.saturating_duration_since(Instant::now());
-            request.headers_mut().insert("grpc-timeout", grpc_timeout(left));
+            let left = || deadline.saturating_duration_since(Instant::now());
+            let limit = if attempt == 1 { limit.clone() } else { grpc_timeout(left(), true) };
+            request.headers_mut().insert(&TIMEOUT, limit);
             let flight = peer.begin();
             let (status, untouched) = match peer.channel.clone().oneshot(request).await {
                 Ok(response) => match code(&response) {
@@ -250,6 +272,7 @@ impl Channel {
                             return Ok(response);
                         };
                         flight.refuse(pause);
+                        tried.push(peer.address);
                         // Whoever has too much to do is not asked again at once.
                         if only || self.pool.choose(&tried).is_none() {
                             return Err(status);
@@ -273,6 +296,9 @@ impl Channel {
                 (untouched || idempotent) && attempt < self.limits.attempts && self.pool.budget.spend();
             if !again {
                 return Err(status);
+            }
+            if !tried.contains(&peer.address) {
+                tried.push(peer.address);
             }
             self.meter.tried_again();
             tracing::debug!(target = %self.target, peer = %peer.address, code = ?status.code(), "tried again elsewhere");
@@ -316,7 +342,7 @@ impl Channel {
 
 /// A failure stands in the headers; what went well says so after the body.
 fn code(response: &Response<Body>) -> Code {
-    response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+    response.headers().get(&STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
 fn code_of(answer: &Result<Response<Body>, Status>) -> Code {
@@ -350,11 +376,19 @@ fn is<E: std::error::Error + 'static>(error: &tonic::transport::Error) -> bool {
     false
 }
 
+/// The header of a call without a deadline.
+fn unlimited(limits: &Limits) -> HeaderValue {
+    grpc_timeout(limits.timeout, false)
+}
+
 /// The header's value: at most eight digits and a unit.
-fn grpc_timeout(left: Duration) -> HeaderValue {
+fn grpc_timeout(left: Duration, once: bool) -> HeaderValue {
     let (amount, unit) = match left.as_micros() {
         micros @ ..=99_999_999 => (micros.max(1), 'u'),
         _ => (left.as_millis().min(99_999_999), 'm'),
     };
-    HeaderValue::try_from(format!("{amount}{unit}")).unwrap_or_else(|_| HeaderValue::from_static("15S"))
+    let header = HeaderValue::try_from(format!("{amount}{unit}"));
+    let mut header = header.unwrap_or_else(|_| HeaderValue::from_static("15S"));
+    header.set_sensitive(once);
+    header
 }

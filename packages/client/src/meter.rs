@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,11 +15,23 @@ pub(crate) struct Meter {
     target: Arc<str>,
     seconds: OnceLock<Histogram>,
     codes: [OnceLock<Counter>; CODES],
+    calls: AtomicU32,
 }
 
 impl Meter {
     pub(crate) fn new(service: Arc<str>, target: Arc<str>) -> Self {
-        Self { service, target, seconds: OnceLock::new(), codes: Default::default() }
+        Self {
+            service,
+            target,
+            seconds: OnceLock::new(),
+            codes: Default::default(),
+            calls: AtomicU32::new(0),
+        }
+    }
+
+    /// The number of the call that is made now.
+    pub(crate) fn calls(&self) -> u32 {
+        self.calls.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn answered(&self, code: Code, took: Duration) {

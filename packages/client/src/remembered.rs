@@ -1,28 +1,29 @@
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Answers kept for a while, at most so many: for what is asked again and again and costs more than looking it up. Two
 /// generations: when the young one is full or old it becomes the old one, and that is forgotten.
 #[derive(Debug)]
-pub(crate) struct Remembered<K, V> {
+pub(crate) struct Remembered<K, V, S = RandomState> {
     most: usize,
     generation: Duration,
-    kept: Mutex<Kept<K, V>>,
+    kept: Mutex<Kept<K, V, S>>,
 }
 
 #[derive(Debug)]
-struct Kept<K, V> {
+struct Kept<K, V, S> {
     since: Instant,
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    young: HashMap<K, V, S>,
+    old: HashMap<K, V, S>,
 }
 
-impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
+impl<K: Hash + Eq, V: Clone, S: BuildHasher + Default> Remembered<K, V, S> {
     /// Keeps at most so many answers, each for one to two generations.
     pub(crate) fn new(most: usize, generation: Duration) -> Self {
-        let kept = Kept { since: Instant::now(), young: HashMap::new(), old: HashMap::new() };
+        let kept = Kept { since: Instant::now(), young: HashMap::default(), old: HashMap::default() };
         Self { most, generation, kept: Mutex::new(kept) }
     }
 
@@ -58,10 +59,27 @@ impl<K: Hash + Eq, V: Clone> Remembered<K, V> {
     }
 }
 
-impl<K, V> Kept<K, V> {
+impl<K, V, S: Default> Kept<K, V, S> {
     fn grow_old(&mut self, now: Instant) {
         self.old = std::mem::take(&mut self.young);
         self.since = now;
+    }
+}
+
+/// Hashes a token by its end, which is a signature: as good as any hash of all of it. Only for what was found good before
+/// it is remembered, so that nobody can choose what is in the table.
+#[derive(Debug, Default)]
+pub(crate) struct Tail(u64);
+
+impl Hasher for Tail {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(tail) = bytes.last_chunk() {
+            self.0 = u64::from_le_bytes(*tail).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -71,7 +89,7 @@ mod tests {
 
     #[test]
     fn no_more_is_kept_than_allowed() {
-        let remembered = Remembered::new(100, Duration::from_secs(3600));
+        let remembered: Remembered<u64, u64> = Remembered::new(100, Duration::from_secs(3600));
         for number in 0..1_000 {
             remembered.insert(number, number);
             assert_eq!(remembered.get(&number), Some(number));
@@ -82,7 +100,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_for_longer_than_two_generations() {
-        let remembered = Remembered::new(100, Duration::from_secs(10));
+        let remembered: Remembered<u64, u64> = Remembered::new(100, Duration::from_secs(10));
         let begin = Instant::now();
         let after = |seconds| begin + Duration::from_secs(seconds);
         remembered.insert(1, 1);

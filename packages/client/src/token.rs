@@ -1,5 +1,6 @@
 //! The signed statement that a call between services carries: which service calls, for whom, in which workspace.
 
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, User};
-use crate::remembered::Remembered;
+use crate::remembered::{Remembered, Tail};
 
 /// The metadata key of a service call. Envoy strips it from whatever comes from outside.
 pub const CALL_HEADER: &str = "x-artel-call";
@@ -46,7 +47,7 @@ struct Inner {
     decoding: DecodingKey,
     validation: Validation,
     signed: Remembered<String, HeaderValue>,
-    verified: Remembered<String, (Arc<Call>, u64)>,
+    verified: Remembered<String, (Arc<Call>, u64), BuildHasherDefault<Tail>>,
 }
 
 #[derive(Serialize, Deserialize)]

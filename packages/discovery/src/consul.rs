@@ -89,10 +89,12 @@ impl Consul {
     /// Where no HTTP client can be made, which means that no TLS provider is installed.
     pub fn new(address: &str) -> Result<Self, Error> {
         let address = address.trim_end_matches('/').to_owned();
-        let http = Client::builder()
-            .connect_timeout(Duration::from_secs(1))
-            .build()
-            .map_err(|source| Error::Unreachable { address: address.clone(), source })?;
+        let mut http = Client::builder().connect_timeout(Duration::from_secs(1));
+        if !address.starts_with("https:") {
+            // All the certificates of the system would be read, for nothing.
+            http = http.tls_certs_only([]);
+        }
+        let http = http.build().map_err(|source| Error::Unreachable { address: address.clone(), source })?;
         Ok(Self { http, address })
     }
 

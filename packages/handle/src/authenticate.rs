@@ -1,11 +1,16 @@
 //! Who calls: a service with a signed call, a person with an access token, or nobody.
 
 use artel_client::{CALL_HEADER, CORRELATION_ID, Call, CallKey, REQUEST_ID, Trace, name};
+use artel_trace::TRACEPARENT;
 use artel_util::Error;
-use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 
 use crate::host::Host;
 use crate::keys::Keys;
+
+pub(crate) static CALL: HeaderName = HeaderName::from_static(CALL_HEADER);
+static TRACE: HeaderName = HeaderName::from_static(TRACEPARENT);
 
 /// What it takes to know who calls.
 #[derive(Clone)]
@@ -30,7 +35,7 @@ impl Gate {
     /// # Errors
     /// UNAUTHENTICATED where what the caller shows is not good; UNAVAILABLE where it cannot be checked.
     pub(crate) async fn identify(&self, headers: &HeaderMap) -> Result<Call, Error> {
-        let mut call = match (text(headers, CALL_HEADER)?, text(headers, "authorization")?) {
+        let mut call = match (text(headers, &CALL)?, text(headers, &AUTHORIZATION)?) {
             (Some(token), _) => self.call_key.verify(token).map_err(|error| {
                 Error::unauthenticated("BAD_CALL", "The service call is not valid.").caused_by(error)
             })?,
@@ -46,7 +51,7 @@ impl Gate {
             }
             (None, None) => Call::by_service("", &self.default_workspace),
         };
-        if let Some(trace) = text(headers, "traceparent")?.and_then(Trace::parse) {
+        if let Some(trace) = text(headers, &TRACE)?.and_then(Trace::parse) {
             // What arrives names the caller's step; the answer is one within it.
             call.trace = trace.child();
         }
@@ -59,7 +64,7 @@ impl Gate {
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Error> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Error> {
     headers
         .get(name)
         .map(|value| {

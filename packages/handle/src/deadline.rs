@@ -4,11 +4,12 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use artel_util::Error;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tonic::Code;
 
 /// Envoy's own timeout of the route, in milliseconds; there for callers that set none.
-const ENVOY_TIMEOUT: &str = "x-envoy-expected-rq-timeout-ms";
+static ENVOY_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// The part of the caller's time that is left for the answer's way back. Whoever is asked further gets less again, so
 /// that the one at the end of a chain gives up first and each hears from the next why. At least as much as keeps us
 /// ahead of tonic's own timer, which says CANCELLED.
@@ -18,9 +19,9 @@ const LONGEST_WAY_BACK: Duration = Duration::from_millis(10);
 
 /// The moment by which a request that has just arrived is answered: before the end of `grpc-timeout`, else of Envoy's.
 pub(crate) fn of(headers: &HeaderMap, arrived: Instant) -> Option<Instant> {
-    let header = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-    let left = header("grpc-timeout").and_then(grpc_timeout).or_else(|| {
-        let millis = header(ENVOY_TIMEOUT)?.parse().ok()?;
+    let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let left = header(&TIMEOUT).and_then(grpc_timeout).or_else(|| {
+        let millis = header(&ENVOY_TIMEOUT)?.parse().ok()?;
         (millis > 0).then(|| Duration::from_millis(millis))
     })?;
     let way_back = (left / WAY_BACK).clamp(LEAST_WAY_BACK, LONGEST_WAY_BACK);

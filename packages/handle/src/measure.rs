@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use artel_client::Call;
 use artel_trace::{Kind, Span, Trace};
-use http::Response;
+use http::{HeaderName, Response};
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::time::Instant;
 use tonic::Code;
 use tonic::body::Body;
 use tracing::Instrument as _;
@@ -16,6 +17,8 @@ use tracing::Instrument as _;
 use crate::admission::Class;
 use crate::exemplars;
 use crate::methods::Method;
+
+static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// How many codes gRPC has.
 const CODES: usize = 17;
@@ -101,45 +104,62 @@ impl Meter {
     }
 }
 
-/// Opens the request's span and counts it when it is answered.
-pub(crate) async fn measured(
-    service: &'static str,
-    method: &Method,
-    call: Option<&Call>,
-    work: impl Future<Output = Response<Body>>,
-) -> Response<Body> {
-    let begin = Instant::now();
-    let span = tracing::info_span!(
-        "request",
-        service,
-        method = method.name,
-        trace = call.map(|call| call.trace.id()).unwrap_or_default(),
-        caller = call.map_or("", |call| call.service.as_str()),
-        request_id = call.and_then(|call| call.request_id.as_deref()),
-        // Of a request that is part of nothing else its own name.
-        correlation = call
-            .filter(|call| call.correlation != call.request_id)
-            .and_then(|call| call.correlation.as_deref())
-    );
-    let step = call.map(|call| {
-        let mut step = Span::begin(service, &call.trace, Kind::Server, method.name);
-        step.set("rpc.system", "grpc");
-        if !call.service.is_empty() {
-            step.set("artel.caller", call.service.clone());
-        }
-        step
-    });
-    let in_flight = InFlight::begin(&method.meter);
-    let response = work.instrument(span.clone()).await;
-    drop(in_flight);
-    let code = code(&response);
-    if let Some(step) = step {
-        step.answered(code);
+/// A request that is measured: its span is open and it counts as in flight.
+pub(crate) struct Measured<'a> {
+    method: &'a Method,
+    begin: Instant,
+    span: tracing::Span,
+    step: Option<Span>,
+    trace: Option<Trace>,
+    in_flight: InFlight<'a>,
+}
+
+impl<'a> Measured<'a> {
+    /// Opens the request's span.
+    pub(crate) fn begin(
+        service: &'static str,
+        method: &'a Method,
+        call: Option<&Call>,
+        begin: Instant,
+    ) -> Self {
+        let span = tracing::info_span!(
+            "request",
+            service,
+            method = method.name,
+            trace = call.map(|call| call.trace.id()).unwrap_or_default(),
+            caller = call.map_or("", |call| call.service.as_str()),
+            request_id = call.and_then(|call| call.request_id.as_deref()),
+            // Of a request that is part of nothing else its own name.
+            correlation = call
+                .filter(|call| call.correlation != call.request_id)
+                .and_then(|call| call.correlation.as_deref())
+        );
+        let step = call.map(|call| {
+            let mut step = Span::begin(service, &call.trace, Kind::Server, method.name);
+            step.set("rpc.system", "grpc");
+            if step.is_collected() && !call.service.is_empty() {
+                step.set("artel.caller", call.service.clone());
+            }
+            step
+        });
+        let trace = call.map(|call| call.trace);
+        Self { method, begin, span, step, trace, in_flight: InFlight::begin(&method.meter) }
     }
-    let took = begin.elapsed();
-    method.meter.answered(code, took, call.map(|call| &call.trace));
-    span.in_scope(|| tracing::debug!(?code, micros = took.as_micros(), "answered"));
-    response
+
+    /// Does the work within the span, and counts the request when it is answered.
+    pub(crate) async fn of(self, work: impl Future<Output = Response<Body>>) -> Response<Body> {
+        let Self { method, begin, span, step, trace, in_flight } = self;
+        let response = work.instrument(span.clone()).await;
+        drop(in_flight);
+        let code = code(&response);
+        if let Some(step) = step {
+            step.answered(code);
+        }
+        let took = begin.elapsed();
+        method.meter.answered(code, took, trace.as_ref());
+        span.in_scope(|| tracing::debug!(?code, micros = took.as_micros(), "answered"));
+        response
+    }
 }
 
 /// Counts a request that was answered before it came to its handler.
@@ -158,7 +178,7 @@ pub(crate) fn shed(service: &'static str, method: &Method, class: Class) {
 
 /// A failure stands in the headers; what went well says so after the body.
 fn code(response: &Response<Body>) -> Code {
-    response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+    response.headers().get(&STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
 /// Counts up while it lives, also where the caller goes away: a request in hand.

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use artel_client::{CALL_HEADER, REQUEST_ID, name};
+use artel_client::{REQUEST_ID, name};
 use artel_util::Error;
 use axum::Router;
 use axum::routing::get;
@@ -20,10 +20,10 @@ use tower_service::Service;
 
 use crate::access::Access;
 use crate::admission::{Admission, Bounds, Class, Permit};
-use crate::authenticate::Gate;
+use crate::authenticate::{CALL, Gate};
 use crate::deadline::{self, within};
 use crate::exemplars::{OPEN_METRICS, open_metrics};
-use crate::measure::{self, measured, prometheus};
+use crate::measure::{self, Measured, prometheus};
 use crate::methods::{Method, Methods};
 use crate::process;
 use crate::quote::quote;
@@ -79,7 +79,7 @@ impl Service<Request<Body>> for Stack {
                 return routes.call(request).await;
             };
             let headers = request.headers();
-            let outside = !headers.contains_key(CALL_HEADER);
+            let outside = !headers.contains_key(&CALL);
             let named = headers.get(REQUEST_ID).filter(|_| outside).and_then(|id| name(id.to_str().ok()?));
             let mut response = guard.pass(method, request, routes).await.unwrap_or_else(|error| {
                 let status = Status::from(error);
@@ -118,11 +118,11 @@ impl Guard {
         }
         if method.open {
             let work = async { answer(within(deadline, routes.call(request)).await) };
-            return Ok(measured(self.service, method, None, work).await);
+            return Ok(Measured::begin(self.service, method, None, arrived).of(work).await);
         }
         // Before whoever comes from outside is asked for a token: refusing must cost less than serving. Who signed a
         // call is known at once, and matters.
-        let outside = !request.headers().contains_key(CALL_HEADER);
+        let outside = !request.headers().contains_key(&CALL);
         let early = outside.then(|| self.enter(method, Class::Edge, arrived)).transpose()?;
         let mut call = self.gate.identify(request.headers()).await?;
         // Nothing is done for somebody who may not ask for it.
@@ -134,7 +134,8 @@ impl Guard {
         };
         let stream = method.streams().then(|| self.open(method, class)).transpose()?;
         call.deadline = deadline;
-        request.extensions_mut().insert(call.clone());
+        let measured = Measured::begin(self.service, method, Some(&call), arrived);
+        request.extensions_mut().insert(call);
         let work = async {
             // What is dropped at the deadline is the handler's work alone.
             let ended = within(deadline, routes.call(request)).await;
@@ -143,7 +144,7 @@ impl Guard {
             }
             answer(ended)
         };
-        let response = measured(self.service, method, Some(&call), work).await;
+        let response = measured.of(work).await;
         Ok(match stream {
             // Open for as long as its answer is.
             Some(stream) => response.map(|body| {
