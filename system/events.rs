@@ -96,7 +96,7 @@ async fn catalogue() -> anyhow::Result<Vec<Event>> {
 }
 
 /// Who listens to what, from the services themselves: each is made, and none is started.
-async fn listeners() -> anyhow::Result<BTreeMap<&'static str, Vec<&'static str>>> {
+pub(crate) async fn listeners() -> anyhow::Result<BTreeMap<&'static str, Vec<&'static str>>> {
     let host = Host::new(Config::parse(NOWHERE)?, CancellationToken::new())?;
     let mut listeners: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for blueprint in services::all().into_iter().filter(|service| service.may_listen) {

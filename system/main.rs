@@ -8,6 +8,7 @@ mod import;
 mod keys;
 mod migrate;
 mod operator;
+mod replay;
 mod role;
 mod services;
 
@@ -73,6 +74,9 @@ enum Command {
     /// The keys that sign access tokens
     #[command(subcommand, after_help = "Example: artel keys rotate")]
     Keys(keys::Action),
+    /// Send past events to one service once more
+    #[command(subcommand, after_help = "Example: artel replay run notify order.placed --since 7d --dry-run")]
+    Replay(replay::Action),
     /// Show a service's configuration as it takes effect, secrets masked, or change it in the running mesh
     #[command(
         after_help = "Examples:\n  artel config catalog --origin\n  artel config set catalog.assumed_stock 50"
@@ -122,6 +126,7 @@ async fn run() -> anyhow::Result<()> {
         Command::Import { file } => import::run(&file, &cli.endpoints).await,
         Command::Role(action) => role::run(action, &cli.endpoints).await,
         Command::Keys(action) => keys::run(action, &cli.endpoints).await,
+        Command::Replay(action) => replay::run(action, &cli.endpoints).await,
         Command::Config(args) => config::run(args, cli.config.as_deref(), &cli.endpoints).await,
         Command::Events { json } => events::run(json).await,
         Command::Docs { check, folder } => docs::run(&folder, check).await,

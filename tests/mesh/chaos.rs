@@ -89,7 +89,7 @@ async fn shop(person: &Person, product: &str, stop: &AtomicBool) -> Orders {
     orders
 }
 
-async fn place(person: &Person, product: &str) -> (String, String) {
+pub async fn place(person: &Person, product: &str) -> (String, String) {
     let body = json!({"items": [{"productId": product, "quantity": 1}], "idempotencyKey": unique("c")});
     let answer = insist(person, "/api/v1/orders", &body).await;
     let text = |key: &str| answer["order"][key].as_str().unwrap().to_owned();
@@ -97,7 +97,7 @@ async fn place(person: &Person, product: &str) -> (String, String) {
 }
 
 /// Sends it until it works; anything but trouble on the mesh's side is a failure.
-async fn insist(person: &Person, path: &str, body: &Value) -> Value {
+pub async fn insist(person: &Person, path: &str, body: &Value) -> Value {
     eventually(path, RECOVERY, async || {
         let answer =
             person.mesh.try_send(reqwest::Method::POST, path, Some(&person.token), Some(body)).await.ok()?;

@@ -15,6 +15,8 @@ mod grpc;
 mod metrics;
 mod operator;
 mod reference;
+mod relays;
+mod replay;
 mod shop;
 mod sold_once;
 mod support;

@@ -35,6 +35,8 @@ pub struct Delivery {
     pub attempt: u32,
     /// When it happened.
     pub time: DateTime<Utc>,
+    /// True where an operator had it sent once more.
+    pub is_replay: bool,
 }
 
 impl Delivery {
@@ -92,6 +94,7 @@ impl Handler for Listeners {
             event: message.name.clone(),
             attempt: message.attempt,
             time: message.time,
+            is_replay: !message.replay.is_empty(),
         };
         let mut step = Span::begin(self.service, &delivery.call.trace, Kind::Consumer, &message.name);
         step.set("messaging.system", "rabbitmq");

@@ -20,6 +20,8 @@ const SERVICE: &str = "x-artel-service";
 const TIME: &str = "x-artel-time";
 const DEADLINE: &str = "x-artel-deadline";
 const TRACE: &str = "traceparent";
+/// The id of the replay that sent it once more.
+const REPLAY: &str = "x-artel-replay";
 /// How often handling has failed.
 pub(crate) const ATTEMPT: &str = "x-artel-attempt";
 /// How often handling was put off without having failed.
@@ -53,6 +55,8 @@ pub struct Outgoing {
     pub expire: Option<DateTime<Utc>>,
     /// When it happened.
     pub time: DateTime<Utc>,
+    /// The id of the replay that sends it once more; empty the first time.
+    pub replay: String,
     /// The protobuf bytes.
     pub body: Bytes,
 }
@@ -68,6 +72,7 @@ impl Outgoing {
             (USER, &self.actor_user),
             (SERVICE, &self.actor_service),
             (TRACE, trace),
+            (REPLAY, self.replay.as_str()),
         ] {
             if !value.is_empty() {
                 headers.insert(name.into(), AMQPValue::LongString(value.into()));
@@ -121,6 +126,8 @@ pub struct Message {
     pub attempt: u32,
     /// True where the broker gave it out before and got no answer.
     pub redelivered: bool,
+    /// The id of the replay by which an operator sent it once more; empty where it is told for the first time.
+    pub replay: String,
     /// The protobuf bytes.
     pub body: Bytes,
 }
@@ -157,6 +164,7 @@ impl Message {
             actor_service: text(properties, SERVICE).unwrap_or_default(),
             trace: text(properties, TRACE).unwrap_or_default(),
             correlation: properties.correlation_id().as_ref().map(ToString::to_string).unwrap_or_default(),
+            replay: text(properties, REPLAY).unwrap_or_default(),
             expire: number(properties, DEADLINE).and_then(DateTime::from_timestamp_millis),
             time,
             attempt: attempt.saturating_add(1),
@@ -238,6 +246,7 @@ mod tests {
             trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
             expire: DateTime::from_timestamp_millis(2_000_000_000_123),
             time: DateTime::from_timestamp_millis(1_700_000_000_456).unwrap(),
+            replay: "0194".to_owned(),
             body: Bytes::from_static(b"body"),
         }
     }
@@ -266,6 +275,7 @@ mod tests {
             time: sent.time,
             attempt: 1,
             redelivered: false,
+            replay: sent.replay,
             body: sent.body,
         };
         assert_eq!(got, expected);

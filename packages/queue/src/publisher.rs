@@ -49,7 +49,7 @@ pub struct Publisher {
 struct Inner {
     /// Who publishes, as traces name it.
     service: String,
-    exchange: String,
+    topology: Topology,
     sessions: watch::Receiver<Option<Arc<Session>>>,
     connected: watch::Receiver<bool>,
     stop: CancellationToken,
@@ -84,7 +84,7 @@ impl Publisher {
         tokio::spawn(keeper.run(stop.clone()));
         let inner = Inner {
             service: broker.name().to_owned(),
-            exchange: topology.exchange(),
+            topology: topology.clone(),
             sessions: sessions_seen,
             connected: connected_seen,
             stop,
@@ -113,8 +113,27 @@ impl Publisher {
     /// # Errors
     /// [`Unfinished`] says which events the broker did answer for; the others are to be published again.
     pub async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
-        let envelopes: Result<Vec<Envelope>, Error> =
-            batch.iter().map(|event| self.envelope(event)).collect();
+        let exchange = self.inner.topology.exchange();
+        let envelopes = batch.iter().map(|event| envelope(event, &exchange, &event.name)).collect();
+        self.tell(batch, envelopes).await
+    }
+
+    /// The same, but straight into the queue of one service, whatever it listens to: nobody else hears of it.
+    /// [`Outcome::Unroutable`] where there is no such queue.
+    ///
+    /// # Errors
+    /// [`Unfinished`], as in [`Publisher::publish`].
+    pub async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        let queue = self.inner.topology.queue(service);
+        let envelopes = batch.iter().map(|event| envelope(event, "", &queue)).collect();
+        self.tell(batch, envelopes).await
+    }
+
+    async fn tell(
+        &self,
+        batch: &[Outgoing],
+        envelopes: Result<Vec<Envelope<'_>>, Error>,
+    ) -> Result<Vec<Outcome>, Unfinished> {
         let envelopes = envelopes.map_err(|cause| Unfinished { outcomes: vec![None; batch.len()], cause })?;
         for event in batch {
             measure::published(&event.name);
@@ -138,17 +157,6 @@ impl Publisher {
     pub(crate) async fn forward(&self, envelope: Envelope<'_>) -> Result<Outcome, Error> {
         let outcomes = self.send(vec![envelope]).await.map_err(|unfinished| unfinished.cause)?;
         Ok(outcomes.first().copied().unwrap_or(Outcome::Unroutable))
-    }
-
-    fn envelope<'a>(&self, event: &'a Outgoing) -> Result<Envelope<'a>, Error> {
-        Ok(Envelope {
-            id: &event.id,
-            lane: if event.key.is_empty() { &event.id } else { &event.key },
-            exchange: short("the exchange's name", &self.inner.exchange)?,
-            routing_key: short("the event's name", &event.name)?,
-            properties: event.properties()?,
-            body: event.body.clone(),
-        })
     }
 
     async fn send(&self, envelopes: Vec<Envelope<'_>>) -> Result<Vec<Outcome>, Unfinished> {
@@ -193,6 +201,17 @@ impl Publisher {
         });
         wait.await.ok().flatten().ok_or(away)
     }
+}
+
+fn envelope<'a>(event: &'a Outgoing, exchange: &str, routing_key: &str) -> Result<Envelope<'a>, Error> {
+    Ok(Envelope {
+        id: &event.id,
+        lane: if event.key.is_empty() { &event.id } else { &event.key },
+        exchange: short("the exchange's name", exchange)?,
+        routing_key: short("the routing key", routing_key)?,
+        properties: event.properties()?,
+        body: event.body.clone(),
+    })
 }
 
 fn shard(lane: &str, channels: usize) -> usize {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use artel_client::Call;
 use artel_proto::persist::persist_service_server::PersistService;
 use artel_proto::persist::{
-    AggregateRequest, AggregateResponse, CommitRequest, CommitResponse, GetRequest, GetResponse,
-    QueryRequest, QueryResponse, RecallRequest, RecallResponse,
+    AggregateRequest, AggregateResponse, CancelReplayRequest, CancelReplayResponse, CommitRequest,
+    CommitResponse, GetRequest, GetResponse, QueryRequest, QueryResponse, RecallRequest, RecallResponse,
+    ReplayRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -14,6 +15,7 @@ use crate::caller::Caller;
 use crate::database::Scope;
 use crate::persist::Persist;
 use crate::query;
+use crate::replay;
 
 /// The API over what persist is made of.
 #[derive(Clone)]
@@ -60,5 +62,22 @@ impl PersistService for Api {
     async fn recall(&self, request: Request<RecallRequest>) -> Result<Response<RecallResponse>, Status> {
         let caller = Caller::try_from(Call::of(&request)?)?;
         Ok(Response::new(self.0.committer.recall(&caller, request.into_inner()).await?))
+    }
+
+    type ReplayStream = replay::Progress;
+
+    async fn replay(&self, request: Request<ReplayRequest>) -> Result<Response<Self::ReplayStream>, Status> {
+        let call = Call::of(&request)?.clone();
+        let Persist { system, plans, resend, .. } = &*self.0;
+        let progress = replay::replay(system, plans, resend.get(), &call, request.into_inner()).await?;
+        Ok(Response::new(progress))
+    }
+
+    async fn cancel_replay(
+        &self,
+        request: Request<CancelReplayRequest>,
+    ) -> Result<Response<CancelReplayResponse>, Status> {
+        let system = &self.0.system;
+        Ok(Response::new(replay::cancel(system, Call::of(&request)?, request.get_ref()).await?))
     }
 }

@@ -14,6 +14,7 @@ mod plan;
 mod query;
 mod reads;
 mod relay;
+mod replay;
 mod schema;
 mod sql;
 mod sweep;

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -16,6 +16,7 @@ use crate::plan::Plans;
 use crate::query::{Gets, Zones};
 use crate::reads::{self, Reads};
 use crate::relay::Wake;
+use crate::replay::Resend;
 
 /// The documented defaults of the section `[persist]`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -143,6 +144,8 @@ pub(crate) struct Persist {
     pub(crate) limits: Limits,
     /// Wakes the relay.
     pub(crate) wake: Arc<Wake>,
+    /// The way to the queues of single services, once there is a broker.
+    pub(crate) resend: OnceLock<Resend>,
 }
 
 impl Persist {
@@ -167,7 +170,18 @@ impl Persist {
         let (writing, relay) = (database.clone(), Arc::clone(&wake));
         let committer = Committer::new(writing, Arc::clone(&plans), limits, settings.groups(), relay);
         let gets = Gets::of(&plans);
-        Ok(Self { database, system, reads, gets, zones: Zones::default(), plans, committer, limits, wake })
+        Ok(Self {
+            database,
+            system,
+            reads,
+            gets,
+            zones: Zones::default(),
+            plans,
+            committer,
+            limits,
+            wake,
+            resend: OnceLock::new(),
+        })
     }
 
     /// Asks PostgreSQL how it is, again and again.

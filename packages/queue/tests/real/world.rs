@@ -98,6 +98,7 @@ pub fn made(key: &str, body: &str) -> Outgoing {
         trace: String::new(),
         expire: None,
         time: Utc::now().trunc_subsecs(3),
+        replay: String::new(),
         body: Bytes::copy_from_slice(body.as_bytes()),
     }
 }

@@ -41,6 +41,10 @@ impl artel_persist::Broker for Heard {
         }
         Ok(vec![Outcome::Confirmed; batch.len()])
     }
+
+    async fn resend(&self, _: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        self.publish(batch).await
+    }
 }
 
 impl World {
@@ -96,6 +100,7 @@ impl World {
             event_id: new_id(),
             event: "order.placed".to_owned(),
             attempt: 1,
+            is_replay: false,
             time: chrono::Utc::now(),
         };
         (delivery, event)

@@ -130,6 +130,13 @@ impl Plans {
         self.events.get(name)
     }
 
+    /// The names of all events, sorted.
+    pub(crate) fn event_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.events.values().map(|event| event.name.as_str()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// PERMISSION_DENIED where one of these events is another service's to tell: who hears `order.placed` may rely on
     /// `order` having placed it.
     pub(crate) fn may_tell(

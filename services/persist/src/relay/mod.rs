@@ -32,8 +32,10 @@ use crate::database::Database;
 use crate::failure::Failure;
 use crate::measure::Name;
 use crate::persist::{Persist, Settings};
+use crate::replay::resend;
 use crate::sql::Statement;
 
+pub(crate) use self::outbox::event;
 pub(crate) use self::wake::Wake;
 
 /// How often a copy looks who else relays, and writes down how far it is where it had nothing to publish.
@@ -51,18 +53,29 @@ const BLOCKED: (Duration, Duration) = (Duration::from_millis(1), Duration::from_
 pub trait Broker: Send + Sync + 'static {
     /// Publishes a batch; events of one key keep their order. The outcomes come in the order of the batch.
     fn publish(&self, batch: &[Outgoing]) -> impl Future<Output = Result<Vec<Outcome>, Unfinished>> + Send;
+
+    /// The same into the queue of one service alone.
+    fn resend(
+        &self,
+        service: &str,
+        batch: &[Outgoing],
+    ) -> impl Future<Output = Result<Vec<Outcome>, Unfinished>> + Send;
 }
 
 impl Broker for Publisher {
     async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
         Self::publish(self, batch).await
     }
+
+    async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        Self::resend(self, service, batch).await
+    }
 }
 
 /// Takes events from the outbox to the broker.
 pub(crate) struct Relay<B> {
     system: Database,
-    broker: B,
+    broker: Arc<B>,
     /// Told by each commit that has events.
     wake: Arc<Wake>,
     /// Events published together.
@@ -96,6 +109,9 @@ async fn stay(connection: &AsyncPgConnection) -> Infallible {
 
 impl<B: Broker> Relay<B> {
     pub(crate) fn of(persist: &Persist, broker: B, settings: &Settings) -> Self {
+        let broker = Arc::new(broker);
+        // The first broker is the one.
+        let _ = persist.resend.set(resend(Arc::clone(&broker)));
         Self {
             system: persist.system.clone(),
             broker,

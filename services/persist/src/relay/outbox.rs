@@ -256,7 +256,8 @@ pub(super) async fn waiting(
     Ok(rows.first().and_then(|row| number(row, 0)).unwrap_or_default())
 }
 
-fn event(row: &DriverRow) -> Outgoing {
+/// A row of the outbox as an event: its id in the second column and so on, as [`READ`] has them.
+pub(crate) fn event(row: &DriverRow) -> Outgoing {
     let text = |index| {
         with_column(row, index, |cell| String::from_utf8_lossy(cell.unwrap_or_default()).into_owned())
     };
@@ -279,6 +280,7 @@ fn event(row: &DriverRow) -> Outgoing {
         trace: text(9),
         time: moment(10).unwrap_or_default(),
         expire: moment(11),
+        replay: String::new(),
     }
 }
 

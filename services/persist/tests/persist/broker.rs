@@ -17,6 +17,8 @@ pub struct Ledger {
     /// Refuses the rest of a batch after so many, once for each entry.
     pub fail_after: Vec<usize>,
     pub unroutable: HashSet<String>,
+    /// What went to one service alone.
+    pub resent: Vec<(String, Outgoing)>,
 }
 
 impl Broker for Memory {
@@ -31,6 +33,17 @@ impl Broker for Memory {
             return Ok(batch.iter().map(outcome).collect());
         }
         let known = batch.iter().enumerate().map(|(index, event)| (index < taken).then(|| outcome(event)));
+        Err(Unfinished { outcomes: known.collect(), cause: artel_queue::Error::Away(Duration::ZERO) })
+    }
+
+    async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        let mut ledger = self.0.lock().unwrap();
+        let taken = ledger.fail_after.pop().unwrap_or(batch.len()).min(batch.len());
+        ledger.resent.extend(batch[..taken].iter().map(|event| (service.to_owned(), event.clone())));
+        if taken == batch.len() {
+            return Ok(vec![Outcome::Confirmed; taken]);
+        }
+        let known = (0..batch.len()).map(|index| (index < taken).then_some(Outcome::Confirmed));
         Err(Unfinished { outcomes: known.collect(), cause: artel_queue::Error::Away(Duration::ZERO) })
     }
 }
@@ -59,6 +72,10 @@ pub struct Nowhere;
 
 impl Broker for Nowhere {
     async fn publish(&self, _: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        std::future::pending().await
+    }
+
+    async fn resend(&self, _: &str, _: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
         std::future::pending().await
     }
 }

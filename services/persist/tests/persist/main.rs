@@ -15,6 +15,7 @@ mod query;
 mod race;
 mod reads;
 mod relay;
+mod replay;
 mod schema;
 mod series;
 mod shards;

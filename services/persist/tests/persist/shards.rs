@@ -48,6 +48,10 @@ impl Broker for Copy {
         let _ = self.gate.clone().wait_for(|open| *open).await;
         outcomes
     }
+
+    async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        self.ledger.resend(service, batch).await
+    }
 }
 
 /// A load: events of many keys, each key's one after the other.

@@ -16,6 +16,7 @@ fn delivery(world: &World) -> Delivery {
         event_id: new_id(),
         event: "webhook.received".to_owned(),
         attempt: 1,
+        is_replay: false,
         time: chrono::Utc::now(),
     }
 }

@@ -27,6 +27,10 @@ impl artel_persist::Broker for Heard {
         }
         Ok(vec![Outcome::Confirmed; batch.len()])
     }
+
+    async fn resend(&self, _: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        self.publish(batch).await
+    }
 }
 
 impl World {
