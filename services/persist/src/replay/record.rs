@@ -196,7 +196,7 @@ impl Record {
             .bind(Kind::Boolean, value::boolean(ask.force))
             .bind(Kind::Text, value::text(&caller.user))
             .bind(Kind::Text, value::text(&caller.service))
-            .bind(Kind::Uuid, caller.workspace_cell())
+            .bind(Kind::Uuid, Some(caller.workspace.as_bytes().to_vec()))
             .bind(Kind::Text, value::text(&caller.trace));
         let begun = load(connection, statement).await?;
         if begun.first().is_some_and(|row| number(row, 0) > 0) {
@@ -307,7 +307,7 @@ async fn end(connection: &AsyncPgConnection, id: Cell, status: &str, caller: &Ca
         .named(Name::of("replay.end"))
         .bind(Kind::Uuid, id)
         .bind(Kind::Text, value::text(status))
-        .bind(Kind::Uuid, caller.workspace_cell())
+        .bind(Kind::Uuid, Some(caller.workspace.as_bytes().to_vec()))
         .bind(Kind::Text, value::text(&caller.user))
         .bind(Kind::Text, value::text(&caller.service))
         .bind(Kind::Text, value::text(&caller.trace));
