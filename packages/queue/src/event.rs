@@ -72,7 +72,7 @@ impl Outgoing {
             (USER, &self.actor_user),
             (SERVICE, &self.actor_service),
             (TRACE, trace),
-            (REPLAY, self.replay.as_str()),
+            (REPLAY, &self.replay),
         ] {
             if !value.is_empty() {
                 headers.insert(name.into(), AMQPValue::LongString(value.into()));
