@@ -4,7 +4,7 @@ use artel_client::{Call, Channel};
 use artel_proto::Entity;
 use artel_proto::persist::persist_service_client::PersistServiceClient;
 use artel_proto::persist::{
-    AggregateRequest, AggregateRow, GetRequest, QueryRequest, RecallRequest, TimeBuckets,
+    AggregateRequest, AggregateRow, Consistency, GetRequest, QueryRequest, RecallRequest, TimeBuckets,
 };
 use artel_util::Error;
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use tonic::Code;
 
 use crate::commit::{Commit, Committed};
 use crate::query::{Buckets, Group, Measure, Page, Query};
+use crate::watch::{Changes, Watch};
 
 /// How often a commit that happens once is sent while `persist` does not answer.
 const ATTEMPTS: u32 = 5;
@@ -23,6 +24,7 @@ const MAX_MESSAGE: usize = 32 << 20;
 #[derive(Clone)]
 pub struct Repo {
     persist: PersistServiceClient<Channel>,
+    consistency: Option<Consistency>,
 }
 
 impl Repo {
@@ -32,7 +34,22 @@ impl Repo {
         let persist = PersistServiceClient::new(persist)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
-        Self { persist }
+        Self { persist, consistency: None }
+    }
+
+    /// The same for reads that bear what was true a moment ago, so that a replica may answer them; but they see the
+    /// commit at this position ([`Committed::position`]), if it is not 0.
+    #[must_use]
+    pub fn stale(&self, position: i64) -> Self {
+        let consistency = Consistency { allow_stale: true, position };
+        Self { persist: self.persist.clone(), consistency: Some(consistency) }
+    }
+
+    /// The changes of an entity from now on, or from where the request says. Goes on by itself where the connection is
+    /// lost.
+    #[must_use]
+    pub fn watch<T: Entity>(&self, call: &Call, watch: Watch) -> Changes<T> {
+        Changes::new(self.persist.clone(), call.clone(), watch)
     }
 
     /// The entity with this key, if there is one.
@@ -53,7 +70,8 @@ impl Repo {
         ids: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<T>, Error> {
         let ids = ids.into_iter().map(Into::into).collect();
-        let request = call.request(GetRequest { entity: T::NAME.to_owned(), ids });
+        let request =
+            call.request(GetRequest { entity: T::NAME.to_owned(), ids, consistency: self.consistency });
         let answer = self.persist.clone().get(request).await?.into_inner();
         decode_all(&answer.items)
     }
@@ -71,6 +89,7 @@ impl Repo {
             page_size: query.page_size,
             page_token: query.page_token,
             with_total: query.with_total,
+            consistency: self.consistency,
         });
         let answer = self.persist.clone().query(request).await?.into_inner();
         Ok(Page {
@@ -130,6 +149,7 @@ impl Repo {
             measures: measures.into_iter().map(|measure| measure.0).collect(),
             limit,
             buckets,
+            consistency: self.consistency,
         });
         let answer = self.persist.clone().aggregate(request).await?.into_inner();
         let group =

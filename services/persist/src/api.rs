@@ -7,12 +7,14 @@ use artel_proto::persist::persist_service_server::PersistService;
 use artel_proto::persist::{
     AggregateRequest, AggregateResponse, CancelReplayRequest, CancelReplayResponse, CommitRequest,
     CommitResponse, GetRequest, GetResponse, QueryRequest, QueryResponse, RecallRequest, RecallResponse,
-    ReplayRequest,
+    ReplayRequest, VerifyRequest, WatchRequest,
 };
+use futures::FutureExt as _;
 use tonic::{Request, Response, Status};
 
 use crate::caller::Caller;
 use crate::database::Scope;
+use crate::history::{Checked, Watched};
 use crate::persist::Persist;
 use crate::query;
 use crate::replay;
@@ -33,14 +35,22 @@ impl Api {
 impl PersistService for Api {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
         let (_, scope) = self.read(&request)?;
-        let Persist { reads, gets, plans, .. } = &*self.0;
-        Ok(Response::new(gets.get(reads, plans, scope, request.get_ref()).await?))
+        let (Persist { reads, gets, plans, .. }, request) = (&*self.0, request.get_ref());
+        let ask = |replica| gets.get(replica, plans, scope, request).boxed();
+        if let Some(answer) = self.0.stale(request.consistency.as_ref(), ask).await {
+            return Ok(Response::new(answer?));
+        }
+        Ok(Response::new(gets.get(reads, plans, scope, request).await?))
     }
 
     async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {
         let (caller, scope) = self.read(&request)?;
-        let Persist { reads, plans, .. } = &*self.0;
-        Ok(Response::new(query::query(reads, plans, scope, &caller, request.get_ref()).await?))
+        let (Persist { reads, plans, .. }, request) = (&*self.0, request.get_ref());
+        let ask = |replica| query::query(replica, plans, scope, &caller, request).boxed();
+        if let Some(answer) = self.0.stale(request.consistency.as_ref(), ask).await {
+            return Ok(Response::new(answer?));
+        }
+        Ok(Response::new(query::query(reads, plans, scope, &caller, request).await?))
     }
 
     async fn aggregate(
@@ -48,15 +58,21 @@ impl PersistService for Api {
         request: Request<AggregateRequest>,
     ) -> Result<Response<AggregateResponse>, Status> {
         let (_, scope) = self.read(&request)?;
-        let Persist { reads, zones, plans, .. } = &*self.0;
-        Ok(Response::new(query::aggregate(reads, zones, plans, scope, request.get_ref()).await?))
+        let (Persist { reads, zones, plans, .. }, request) = (&*self.0, request.get_ref());
+        let ask = |replica| query::aggregate(replica, zones, plans, scope, request).boxed();
+        if let Some(answer) = self.0.stale(request.consistency.as_ref(), ask).await {
+            return Ok(Response::new(answer?));
+        }
+        Ok(Response::new(query::aggregate(reads, zones, plans, scope, request).await?))
     }
 
     async fn commit(&self, request: Request<CommitRequest>) -> Result<Response<CommitResponse>, Status> {
         let caller = Caller::try_from(Call::of(&request)?)?;
-        let Persist { plans, committer, .. } = &*self.0;
+        let Persist { plans, committer, history, .. } = &*self.0;
         plans.may_tell(&caller.service, request.get_ref().events.iter().map(|event| &event.r#type))?;
-        Ok(Response::new(committer.commit(caller, request.into_inner()).await?))
+        let answer = committer.commit(caller, request.into_inner()).await?;
+        history.committed();
+        Ok(Response::new(answer))
     }
 
     async fn recall(&self, request: Request<RecallRequest>) -> Result<Response<RecallResponse>, Status> {
@@ -79,5 +95,22 @@ impl PersistService for Api {
     ) -> Result<Response<CancelReplayResponse>, Status> {
         let system = &self.0.system;
         Ok(Response::new(replay::cancel(system, Call::of(&request)?, request.get_ref()).await?))
+    }
+
+    type WatchStream = Watched;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Watched>, Status> {
+        let caller = Caller::try_from(Call::of(&request)?)?;
+        Ok(Response::new(self.0.history.watch(&caller, request.into_inner()).await?))
+    }
+
+    type VerifyStream = Checked;
+
+    async fn verify(&self, request: Request<VerifyRequest>) -> Result<Response<Checked>, Status> {
+        let caller = Caller::try_from(Call::of(&request)?)?;
+        // A long log takes longer than one statement may.
+        let scope = Scope::new(&caller, None, self.0.limits.time);
+        let verifier = Arc::clone(&self.0.verifier);
+        Ok(Response::new(verifier.verify(scope, request.get_ref()).await?))
     }
 }

@@ -28,7 +28,7 @@ FROM pg_roles r WHERE r.rolname = current_user";
 /// Refuses to start on a database that does not fit.
 pub(crate) async fn start(database: &Database, system: &Database, plans: &Plans) -> anyhow::Result<()> {
     wait(database).await?;
-    role(database).await?;
+    role(database, "persist.database_url").await?;
     let actual = schema::read(database).await.map_err(plainly)?;
     if !actual.contains_key("canary") {
         bail!("the database is not migrated: run `artel migrate`");
@@ -89,20 +89,18 @@ async fn wait(database: &Database) -> anyhow::Result<()> {
 }
 
 /// The role must be one that policies bind.
-async fn role(database: &Database) -> anyhow::Result<()> {
+async fn role(database: &Database, key: &str) -> anyhow::Result<()> {
     let rows = database.query(Statement::fixed(ROLE)).await.map_err(plainly)?;
     let row = rows.first().context("the database knows no role of ours")?;
     let flag = |index| with_column(row, index, |cell| cell == Some(&[1]));
     let name = text(row, 1);
     if flag(0) {
         bail!(
-            "the role {name} of persist.database_url is not bound by row-level security: take one without SUPERUSER and BYPASSRLS"
+            "the role {name} of {key} is not bound by row-level security: take one without SUPERUSER and BYPASSRLS"
         );
     }
     if flag(2) {
-        bail!(
-            "the role {name} of persist.database_url owns tables, which row-level security does not bind it in"
-        );
+        bail!("the role {name} of {key} owns tables, which row-level security does not bind it in");
     }
     let language = text(row, 3);
     if !["", "C", "POSIX"].contains(&language.as_str())
@@ -114,9 +112,18 @@ async fn role(database: &Database) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn scope(workspace: Uuid) -> Scope {
+    Scope { workspace, time: Duration::from_secs(5), trace: Uuid::nil() }
+}
+
+/// Proves of a replica that workspaces are kept apart there, too.
+pub(crate) async fn replica(database: &Database) -> anyhow::Result<()> {
+    role(database, "persist.replica_url").await?;
+    hidden(database).await
+}
+
 /// The canary sits in a workspace of its own: seen from there, and from nowhere else.
-async fn policy(database: &Database) -> anyhow::Result<()> {
-    let scope = |workspace| Scope { workspace, time: Duration::from_secs(5), trace: Uuid::nil() };
+async fn hidden(database: &Database) -> anyhow::Result<()> {
     let seen = |workspace| async move {
         let rows = database.read(scope(workspace), vec![Statement::fixed("SELECT 1 FROM canary")]).await;
         rows.map(|rows| rows.iter().flatten().count()).map_err(plainly)
@@ -127,6 +134,12 @@ async fn policy(database: &Database) -> anyhow::Result<()> {
     if seen(CANARY).await? != 1 {
         bail!("the canary is gone: without it row-level security cannot be proved");
     }
+    Ok(())
+}
+
+/// Nothing of another workspace is seen, or written.
+async fn policy(database: &Database) -> anyhow::Result<()> {
+    hidden(database).await?;
     let write = Statement::fixed("INSERT INTO canary VALUES ('00000000-0000-7000-8000-00000000dead')");
     match database.transaction("BEGIN", scope(CANARY), vec![write]).await {
         Err(failed) if matches!(failed.failure, Failure::Other(_)) => Ok(()),

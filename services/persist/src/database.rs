@@ -26,6 +26,8 @@ pub(crate) struct Database {
     pool: Pool<AsyncPgConnection>,
     /// The role, for its metrics.
     role: Arc<str>,
+    /// The gauge that says whether it answers.
+    gauge: &'static str,
     wait: Duration,
     up: Arc<watch::Sender<bool>>,
 }
@@ -49,7 +51,13 @@ impl Database {
         manager.custom_setup = Box::new(move |_| connect(config.clone()).boxed());
         let manager = AsyncDieselConnectionManager::new_with_config(String::new(), manager);
         let pool = Pool::builder(manager).max_size(connections).build()?;
-        Ok(Self { pool, role, wait, up: Arc::new(watch::Sender::new(true)) })
+        let gauge = "artel_persist_database_up";
+        Ok(Self { pool, role, gauge, wait, up: Arc::new(watch::Sender::new(true)) })
+    }
+
+    /// The same as those to a replica, in metrics.
+    pub(crate) fn of_replica(self) -> Self {
+        Self { role: "replica".into(), gauge: "artel_persist_replica_up", ..self }
     }
 
     /// True while PostgreSQL answers.
@@ -159,11 +167,11 @@ impl Database {
     fn set_up(&self, up: bool) {
         let changed = self.up.send_if_modified(|before| std::mem::replace(before, up) != up);
         if changed && up {
-            tracing::info!("the database answers again");
+            tracing::info!(role = &*self.role, "the database answers again");
         } else if changed {
-            tracing::error!("the database is away");
+            tracing::error!(role = &*self.role, "the database is away");
         }
-        metrics::gauge!("artel_persist_database_up").set(if up { 1.0 } else { 0.0 });
+        metrics::gauge!(self.gauge).set(if up { 1.0 } else { 0.0 });
     }
 }
 

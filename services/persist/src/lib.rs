@@ -7,6 +7,7 @@ mod check;
 mod commit;
 mod database;
 mod failure;
+mod history;
 mod measure;
 mod migrate;
 mod persist;
@@ -15,7 +16,9 @@ mod query;
 mod reads;
 mod relay;
 mod replay;
+mod replica;
 mod schema;
+mod snapshot;
 mod sql;
 mod sweep;
 pub mod testing;
@@ -35,6 +38,7 @@ use crate::relay::Relay;
 use crate::sweep::{sweep_keys, sweep_outbox};
 
 pub use check::missing_migration;
+pub use history::Bounds;
 pub use migrate::{MigrateError, migrate};
 pub use persist::{DEFAULTS, Settings};
 pub use plan::PlanError;
@@ -52,6 +56,7 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
     let persist = Arc::new(Persist::open(&settings).await?);
     let publisher = Publisher::connect(&host.broker()?, &Topology::default());
     let relay = Relay::of(&persist, publisher, &settings);
+    let (sealer, history) = (persist.sealer(&settings), Arc::clone(&persist.history));
     let (watched, keys, outbox) = (Arc::clone(&persist), persist.system.clone(), persist.system.clone());
     let sweeping = Duration::from_secs(settings.sweep_minutes * 60);
     Ok(Service::new("persist")
@@ -60,6 +65,8 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
             PersistServiceServer::new(Api(persist)).max_decoding_message_size(host.mesh().max_message_bytes),
         )
         .task(|stop| relay.run(stop))
+        .task(|stop| until(stop, sealer.run()))
+        .task(|stop| history.close(stop))
         .task(|stop| until(stop, watched.watch()))
         .every(sweeping, move |_| sweep_keys(keys.clone()))
         .every(sweeping, move |_| {

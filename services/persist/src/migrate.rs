@@ -10,6 +10,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_entities", include_str!("../migrations/0002_entities.sql")),
     ("0003_relay_window", include_str!("../migrations/0003_relay_window.sql")),
     ("0004_group_commit", include_str!("../migrations/0004_group_commit.sql")),
+    ("0005_history", include_str!("../migrations/0005_history.sql")),
     ("0006_relay", include_str!("../migrations/0006_relay.sql")),
     ("0008_webhook", include_str!("../migrations/0008_webhook.sql")),
 ];

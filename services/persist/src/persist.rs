@@ -4,7 +4,9 @@ use std::time::Duration;
 use anyhow::ensure;
 use artel_config::{Secret, Section};
 use artel_proto::annotations;
+use artel_proto::persist::Consistency;
 use artel_util::Error;
+use futures::future::{BoxFuture, OptionFuture};
 use serde::Deserialize;
 
 use crate::caller::Caller;
@@ -12,11 +14,13 @@ use crate::check;
 use crate::commit::{Bounds, Committer, Limits};
 use crate::database::{Database, Scope};
 use crate::failure::Failure;
+use crate::history::{self, History, Keys, Log, Sealer, Verifier};
 use crate::plan::Plans;
 use crate::query::{Gets, Zones};
 use crate::reads::{self, Reads};
 use crate::relay::Wake;
 use crate::replay::Resend;
+use crate::replica::Replica;
 
 /// The documented defaults of the section `[persist]`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -27,6 +31,7 @@ pub const DEFAULTS: &str = include_str!("../config.toml");
 pub struct Settings {
     pub(crate) database_url: Secret,
     pub(crate) system_url: Secret,
+    pub(crate) replica_url: Secret,
     /// Read by [`Settings::migration_url`] alone: the service never uses it.
     migration_url: Secret,
     pub(crate) connections: usize,
@@ -47,6 +52,11 @@ pub struct Settings {
     pub(crate) relay_batch: usize,
     pub(crate) relay_poll_ms: u64,
     pub(crate) sweep_minutes: u64,
+    pub(crate) seal_key: Secret,
+    pub(crate) seal_former_keys: Vec<String>,
+    pub(crate) seal_ms: u64,
+    pub(crate) seal_rows: usize,
+    pub(crate) watch: history::Bounds,
 }
 
 impl Section for Settings {
@@ -75,7 +85,10 @@ impl Section for Settings {
         within("outbox_days", u64::try_from(self.outbox_days).unwrap_or_default(), 3_650)?;
         within("relay_batch", self.relay_batch as u64, 10_000)?;
         within("relay_poll_ms", self.relay_poll_ms, 60_000)?;
-        within("sweep_minutes", self.sweep_minutes, 1_440)
+        within("sweep_minutes", self.sweep_minutes, 1_440)?;
+        within("seal_ms", self.seal_ms, 3_600_000)?;
+        within("seal_rows", self.seal_rows as u64, 100_000)?;
+        self.watch.check()
     }
 }
 
@@ -123,6 +136,31 @@ impl Settings {
         self.relay_poll_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
     }
 
+    /// A replica for reads that bear it.
+    pub fn set_replica_url(&mut self, url: Secret) {
+        self.replica_url = url;
+    }
+
+    /// The bounds of those who watch.
+    pub fn watch_mut(&mut self) -> &mut history::Bounds {
+        &mut self.watch
+    }
+
+    /// The key that seals the change log, and the public keys of those before it.
+    pub fn set_seal_keys(&mut self, key: Secret, former: Vec<String>) {
+        (self.seal_key, self.seal_former_keys) = (key, former);
+    }
+
+    /// Rows of a seal at most.
+    pub fn set_seal_rows(&mut self, rows: usize) {
+        self.seal_rows = rows;
+    }
+
+    /// How often the change log is sealed, in milliseconds.
+    pub fn set_seal_ms(&mut self, every: u64) {
+        self.seal_ms = every;
+    }
+
     /// The URL of the role that owns the schema.
     #[must_use]
     pub fn migration_url(&self) -> &Secret {
@@ -136,10 +174,14 @@ pub(crate) struct Persist {
     pub(crate) database: Database,
     /// As the role that sees all workspaces: the relay, the sweeper.
     pub(crate) system: Database,
-    pub(crate) reads: Reads,
-    pub(crate) gets: Gets,
+    pub(crate) reads: Arc<Reads>,
+    pub(crate) gets: Arc<Gets>,
     pub(crate) zones: Zones,
+    /// For reads that bear what was true a moment ago.
+    pub(crate) replica: Option<Arc<Replica>>,
     pub(crate) plans: Arc<Plans>,
+    pub(crate) history: Arc<History>,
+    pub(crate) verifier: Arc<Verifier>,
     pub(crate) committer: Committer,
     pub(crate) limits: Limits,
     /// Wakes the relay.
@@ -152,6 +194,7 @@ impl Persist {
     /// Plans the entities, opens the database, and proves that it fits and that tenants are kept apart.
     pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let plans = Arc::new(Plans::of(annotations::pool())?);
+        let keys = Arc::new(Keys::new(&settings.seal_key, &settings.seal_former_keys)?);
         let wait = Duration::from_millis(settings.pool_wait_ms);
         let database = Database::new(&settings.database_url, settings.connections, wait)?;
         let system = Database::new(&settings.system_url, SYSTEM_CONNECTIONS, wait)?;
@@ -161,7 +204,8 @@ impl Persist {
             depth: settings.read_depth,
             time: Duration::from_millis(settings.read_ms),
         };
-        let reads = Reads::open(&database, &settings.database_url, shared).await?;
+        let reads = Arc::new(Reads::open(&database, &settings.database_url, shared).await?);
+        let gets = Arc::new(Gets::of(&plans));
         let limits = Limits {
             time: Duration::from_millis(settings.statement_ms),
             keep: Duration::from_secs(settings.idempotency_days * 86_400),
@@ -169,14 +213,31 @@ impl Persist {
         let wake = Arc::<Wake>::default();
         let (writing, relay) = (database.clone(), Arc::clone(&wake));
         let committer = Committer::new(writing, Arc::clone(&plans), limits, settings.groups(), relay);
-        let gets = Gets::of(&plans);
+        let replica = match &settings.replica_url {
+            none if none.is_empty() => None,
+            url => {
+                let database = Database::new(url, settings.connections, wait)?.of_replica();
+                Some(Replica::new(Reads::open(&database, url, shared).await?))
+            }
+        };
+        let log = Log {
+            reads: Arc::clone(&reads),
+            gets: Arc::clone(&gets),
+            plans: Arc::clone(&plans),
+            time: limits.time,
+        };
+        let history = History::new(log, system.clone(), settings.watch);
+        let verifier = Verifier { database: database.clone(), keys: Arc::clone(&keys) };
         Ok(Self {
             database,
             system,
             reads,
             gets,
             zones: Zones::default(),
+            replica,
             plans,
+            history: Arc::new(history),
+            verifier: Arc::new(verifier),
             committer,
             limits,
             wake,
@@ -186,7 +247,23 @@ impl Persist {
 
     /// Asks PostgreSQL how it is, again and again.
     pub(crate) async fn watch(self: Arc<Self>) {
-        futures::join!(self.database.watch(PROBE), self.system.watch(PROBE));
+        let replica = OptionFuture::from(self.replica.clone().map(Replica::watch));
+        futures::join!(self.database.watch(PROBE), self.system.watch(PROBE), replica);
+    }
+
+    /// What seals the change log, of all copies in one.
+    pub(crate) fn sealer(&self, settings: &Settings) -> Sealer {
+        let every = Duration::from_millis(settings.seal_ms);
+        Sealer::new(self.system.clone(), Arc::clone(&self.verifier.keys), every, settings.seal_rows)
+    }
+
+    /// What a replica answers where a read allows for it; `None` where the primary is to be asked.
+    pub(crate) async fn stale<'a, T>(
+        &'a self,
+        consistency: Option<&Consistency>,
+        ask: impl FnOnce(&'a Reads) -> BoxFuture<'a, Result<T, Error>>,
+    ) -> Option<Result<T, Error>> {
+        self.replica.as_ref()?.answer(consistency, ask).await
     }
 
     /// The scope of a read for this caller; refused where its time is up.
@@ -199,5 +276,5 @@ impl Persist {
 /// How often PostgreSQL is asked whether it is there.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// The relay and how it hears of others, the sweeper, and a few for replays.
-const SYSTEM_CONNECTIONS: usize = 6;
+/// The relay and how it hears of others, the sweeper, a few for replays, the sealer, and the reader of the change log.
+const SYSTEM_CONNECTIONS: usize = 8;

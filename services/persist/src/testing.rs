@@ -20,6 +20,8 @@ const VARIABLE: &str = "ARTEL_TEST_POSTGRES";
 
 /// The largest request, as `mesh.max_message_bytes` has it.
 const MESSAGE: usize = 32 << 20;
+/// Seals the change logs of tests.
+const SEAL_KEY: &str = "5ea15ea15ea15ea15ea15ea15ea15ea15ea15ea15ea15ea15ea15ea15ea15ea1";
 
 const ROLES: &str = "DO $$ BEGIN
     PERFORM pg_advisory_xact_lock(1635018);
@@ -131,6 +133,14 @@ impl TestDatabase {
         Ok(sweep_outbox(persist.system.clone(), settings.outbox_days, today).await?)
     }
 
+    /// Seals once what the change log holds by now, as persist does all the time; how many rows that were.
+    ///
+    /// # Errors
+    /// Where the server refuses.
+    pub async fn seal(&self) -> anyhow::Result<usize> {
+        seal(&self.settings()?).await
+    }
+
     /// The host and port of the server.
     #[must_use]
     pub fn address(&self) -> String {
@@ -147,6 +157,7 @@ impl TestDatabase {
         let mut settings: Settings = Config::parse("")?.section("persist", DEFAULTS)?;
         settings.database_url = Secret::new(self.url("artel"));
         settings.system_url = Secret::new(self.url("artel_system"));
+        settings.seal_key = Secret::new(SEAL_KEY);
         Ok(settings)
     }
 
@@ -244,8 +255,28 @@ pub async fn relaying_until(
     Ok((api(persist), running))
 }
 
+/// Seals once, with these settings.
+///
+/// # Errors
+/// Where the server refuses.
+pub async fn seal(settings: &Settings) -> anyhow::Result<usize> {
+    let sealer = Persist::open(settings).await?.sealer(settings);
+    sealer.once().await.map_err(|failure| anyhow::anyhow!("{failure:?}"))
+}
+
+/// Seals all the time, until the runtime ends or the handle is aborted.
+///
+/// # Errors
+/// Where the database does not fit.
+pub async fn sealing(settings: &Settings) -> anyhow::Result<JoinHandle<()>> {
+    let sealer = Persist::open(settings).await?.sealer(settings);
+    Ok(tokio::spawn(sealer.run()))
+}
+
 fn api(persist: Arc<Persist>) -> Service {
+    let history = Arc::clone(&persist.history);
     Service::new("persist")
+        .task(|draining| history.close(draining))
         .needs("postgres", persist.database.up())
         .grpc(PersistServiceServer::new(Api(persist)).max_decoding_message_size(MESSAGE))
 }

@@ -35,7 +35,7 @@ pub fn write(folder: &Path, secrets: &Secrets) -> Result<()> {
 
     put("postgres", &secrets.password("postgres")?)?;
     put("roles.sql", &postgres::roles_script(secrets)?)?;
-    for key in ["mesh.key", "identity.key"] {
+    for key in ["mesh.key", "seal.key", "identity.key"] {
         put(key, &fs::read_to_string(secrets.key_file(key)?)?)?;
     }
     let everywhere = "0.0.0.0";
@@ -106,6 +106,7 @@ pub fn write(folder: &Path, secrets: &Secrets) -> Result<()> {
         database_url: database("artel")?,
         system_url: database("artel_system")?,
         migration_url: database("artel_owner")?,
+        seal_key_file: "/run/secrets/seal.key".into(),
         identity_key_file: "/run/secrets/identity.key".into(),
         smtp: "smtp://mailbox:1025".into(),
         xds_bind: "0.0.0.0:18000".into(),
@@ -125,7 +126,7 @@ pub fn write(folder: &Path, secrets: &Secrets) -> Result<()> {
         "config": "/run/secrets/artel.toml",
     });
     put("endpoints.json", &format!("{endpoints:#}\n"))?;
-    put("migrate.toml", &sections(&whole, &["persist"], &["database_url", "system_url"]))
+    put("migrate.toml", &sections(&whole, &["persist"], &["database_url", "system_url", "seal_key_file"]))
 }
 
 /// Only these sections of a configuration, and without some keys: nobody is told more than they need.
@@ -162,7 +163,8 @@ mod tests {
         let persist = read("persist.toml");
         assert!(persist.contains("[persist]") && persist.contains("artel_system"), "{persist}");
         assert!(!persist.contains("artel_owner"), "{persist}");
-        assert!(read("migrate.toml").contains("artel_owner"));
+        let migrate = read("migrate.toml");
+        assert!(migrate.contains("artel_owner") && !migrate.contains("seal.key"), "{migrate}");
         fs::remove_dir_all(&folder).unwrap();
     }
 }

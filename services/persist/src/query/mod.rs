@@ -28,7 +28,7 @@ use crate::value::{self, Kind, read_i64};
 /// Entities a page where the caller says nothing.
 const PAGE: usize = 50;
 /// Entities a page at most; a greater number is taken as this.
-const MOST_ROWS: usize = 1_000;
+pub(crate) const MOST_ROWS: usize = 1_000;
 /// Bytes of the entities in an answer at most, which callers take with room to spare; a page ends before.
 const MOST_BYTES: usize = 24 << 20;
 /// Entities a page of a short read at most.

@@ -67,8 +67,13 @@ fn parse(caller: &Caller, request: &QueryRequest, sorting: &Sorting) -> Option<V
 
 /// The digest covers the place too, so that nobody makes up a token of which the database could not make sense.
 fn digest(caller: &Caller, request: &QueryRequest, place: &[u8]) -> Vec<u8> {
-    let query =
-        QueryRequest { page_size: 0, page_token: String::new(), with_total: false, ..request.clone() };
+    let query = QueryRequest {
+        page_size: 0,
+        page_token: String::new(),
+        with_total: false,
+        consistency: None,
+        ..request.clone()
+    };
     let mut hasher = Sha256::new();
     hasher.update(caller.workspace.as_bytes());
     hasher.update(query.encode_length_delimited_to_vec());

@@ -1,7 +1,6 @@
 //! PostgreSQL away, slow, or lost in the middle of a commit.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use artel_client::Call;
@@ -14,76 +13,11 @@ use artel_proto::order::OrderPlaced;
 use artel_proto::persist::{CommitRequest, GetRequest, QueryRequest};
 use artel_util::new_id;
 use futures::StreamExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use tonic::Code;
 
 use crate::broker::Memory;
 use crate::support::*;
-
-/// A wire between persist and PostgreSQL that can be cut.
-#[derive(Clone, Default)]
-struct Wire {
-    /// Nothing gets through, new connections neither.
-    cut: Arc<AtomicBool>,
-    /// Cuts the next connection whose answer to COMMIT comes by, and lets that answer go.
-    cut_at_commit: Arc<AtomicBool>,
-    /// The same for the answer that says that eight keys were taken, which comes before anything is written.
-    cut_at_keys: Arc<AtomicBool>,
-}
-
-impl Wire {
-    async fn to(address: String) -> (Self, String) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let own = listener.local_addr().unwrap().to_string();
-        let wire = Self::default();
-        let accepting = wire.clone();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                if accepting.cut.load(Ordering::SeqCst) {
-                    continue;
-                }
-                let far = TcpStream::connect(&address).await.unwrap();
-                tokio::spawn(accepting.clone().carry(near, far));
-            }
-        });
-        (wire, own)
-    }
-
-    async fn carry(self, near: TcpStream, far: TcpStream) {
-        let (mut from_near, mut to_near) = near.into_split();
-        let (mut from_far, mut to_far) = far.into_split();
-        let up = async {
-            let mut buffer = vec![0; 65_536];
-            while let Ok(count @ 1..) = from_near.read(&mut buffer).await {
-                if self.cut.load(Ordering::SeqCst) || to_far.write_all(&buffer[..count]).await.is_err() {
-                    break;
-                }
-            }
-        };
-        let down = async {
-            let mut buffer = vec![0; 65_536];
-            while let Ok(count @ 1..) = from_far.read(&mut buffer).await {
-                // The tag of a COMMIT that was done: by now it is on the disk.
-                let committed = buffer[..count].windows(7).any(|window| window == b"COMMIT\0");
-                if committed && self.cut_at_commit.swap(false, Ordering::SeqCst) {
-                    break;
-                }
-                let taken = buffer[..count].windows(11).any(|window| window == b"INSERT 0 8\0");
-                if taken && self.cut_at_keys.swap(false, Ordering::SeqCst) {
-                    break;
-                }
-                if self.cut.load(Ordering::SeqCst) || to_near.write_all(&buffer[..count]).await.is_err() {
-                    break;
-                }
-            }
-        };
-        tokio::select! {
-            () = up => {}
-            () = down => {}
-        }
-    }
-}
+use crate::wire::Wire;
 
 async fn wired() -> (TestDatabase, Wire, Service, Memory) {
     let database = TestDatabase::create().await.unwrap();
@@ -198,7 +132,11 @@ async fn while_postgresql_is_away_callers_are_told_at_once_and_then_it_goes_on()
     let product = product("Чай", 100);
     client.commit(vec![insert(&product)]).await.unwrap();
     wire.cut.store(true, Ordering::SeqCst);
-    let get = GetRequest { entity: "artel.catalog.v1.Product".into(), ids: vec![product.id.clone()] };
+    let get = GetRequest {
+        entity: "artel.catalog.v1.Product".into(),
+        ids: vec![product.id.clone()],
+        ..Default::default()
+    };
     // The first may still have to find out.
     assert_eq!(client.grpc.clone().get(get.clone()).await.unwrap_err().code(), Code::Unavailable);
     let started = Instant::now();

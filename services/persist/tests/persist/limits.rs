@@ -108,7 +108,11 @@ async fn a_read_has_limits_and_a_page_is_cut_to_them() {
     refused(query(QueryRequest { search: "ч".repeat(501), ..of(1) }).await, "search");
     let order_by = vec![By { field: "stock".into(), descending: false }; 5];
     refused(query(QueryRequest { order_by, ..of(1) }).await, "orderBy");
-    let get = |count: usize| GetRequest { entity: Product::NAME.into(), ids: vec![new_id(); count] };
+    let get = |count: usize| GetRequest {
+        entity: Product::NAME.into(),
+        ids: vec![new_id(); count],
+        ..GetRequest::default()
+    };
     answer(client.grpc.clone().get(get(1_000)).await).unwrap();
     refused(answer(client.grpc.clone().get(get(1_001)).await).unwrap_err(), "ids");
 
@@ -179,7 +183,7 @@ async fn a_message_has_a_limit_on_its_way_in_and_out() {
     let mut ids: Vec<String> = emails.iter().map(|email| email.id.clone()).collect();
     ids.sort();
     assert_eq!((seen, pages > 1), (ids.clone(), true));
-    let get = GetRequest { entity: artel_proto::notify::Email::NAME.into(), ids };
+    let get = GetRequest { entity: artel_proto::notify::Email::NAME.into(), ids, ..GetRequest::default() };
     let error = answer(stub.clone().get(call.request(get)).await).unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, "ANSWER_TOO_LARGE"));
     assert!(error.get("limit").is_some() && error.fields()[0].field == "ids");

@@ -104,7 +104,11 @@ async fn a_slow_read_holds_up_nobody_and_is_done_by_itself() {
     let mut call = Call::by_service("order", WORKSPACE);
     call.deadline = Some(Instant::now() + Duration::from_millis(20));
     let mut hurried = PersistServiceClient::new(direct(&bench.service, call));
-    let get = GetRequest { entity: Product::NAME.into(), ids: vec![product.id.clone(), new_id()] };
+    let get = GetRequest {
+        entity: Product::NAME.into(),
+        ids: vec![product.id.clone(), new_id()],
+        ..Default::default()
+    };
     assert_eq!(answer(hurried.get(get).await).unwrap_err().code(), Code::DeadlineExceeded);
     superuser.batch_execute("COMMIT").await.unwrap();
     assert_eq!(slow.await.unwrap().unwrap().name, "Чай");

@@ -66,7 +66,7 @@ impl Client {
     }
 
     pub async fn get_all<E: Entity>(&self, ids: &[String]) -> Vec<E> {
-        let request = GetRequest { entity: E::NAME.into(), ids: ids.to_vec() };
+        let request = GetRequest { entity: E::NAME.into(), ids: ids.to_vec(), ..Default::default() };
         let items = answer(self.grpc.clone().get(request).await).unwrap().items;
         items.into_iter().map(|item| E::decode(item).unwrap()).collect()
     }

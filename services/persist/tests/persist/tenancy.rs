@@ -108,7 +108,8 @@ async fn a_call_without_a_workspace_is_refused() {
     let call = artel_client::Call::by_service("order", "");
     let mut client =
         artel_proto::persist::persist_service_client::PersistServiceClient::new(direct(&bench.service, call));
-    let request = GetRequest { entity: "artel.order.v1.Order".into(), ids: vec![new_id()] };
+    let request =
+        GetRequest { entity: "artel.order.v1.Order".into(), ids: vec![new_id()], ..Default::default() };
     assert_eq!(client.get(request).await.unwrap_err().code(), tonic::Code::Unauthenticated);
 }
 
