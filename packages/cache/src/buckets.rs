@@ -157,8 +157,10 @@ impl Own {
             .iter()
             .map(|bucket| {
                 let pace = Pace::of(bucket.alone);
-                let full = kept.get(&bucket.key).unwrap_or_default().max(now);
-                let missing = (full + pace.micros).saturating_sub(now + u64::from(pace.size) * pace.micros);
+                let empty = now + u64::from(pace.size) * pace.micros;
+                // What was taken by a lower limit is not owed by a higher one: empty is empty.
+                let full = kept.get(&bucket.key).unwrap_or_default().clamp(now, empty);
+                let missing = (full + pace.micros).saturating_sub(empty);
                 (pace, full, missing)
             })
             .collect();
@@ -208,6 +210,15 @@ mod tests {
         assert!(!take(3).allowed);
         tokio::time::advance(Duration::from_secs(3600)).await;
         assert_eq!(take(3).remaining, 2, "it never holds more than its size");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_raised_limit_holds_at_once() {
+        let own = Own::default();
+        assert!(own.take(&[bucket("a", 1)])[0].allowed);
+        assert!(!own.take(&[bucket("a", 1)])[0].allowed);
+        let level = own.take(&[bucket("a", 60_000)])[0];
+        assert_eq!(level.retry_after, Duration::from_millis(1), "as if it had just been emptied");
     }
 
     #[tokio::test(start_paused = true)]

@@ -65,6 +65,18 @@ async fn one_is_there_when_it_was_said_to_be_and_a_lowered_limit_holds_at_once()
     assert!(lowered.levels[0].retry_after <= Duration::from_secs(12), "{lowered:?}");
 }
 
+#[tokio::test]
+async fn a_raised_limit_holds_at_once() {
+    let (url, _server) = any_redis().await;
+    let buckets = Buckets::new(process(&url), &fresh("raised"));
+    let hour = MINUTE * 60;
+    assert!(buckets.take(&[bucket("a", 1, hour)]).await.allowed);
+    assert!(!buckets.take(&[bucket("a", 1, hour)]).await.allowed);
+    // An hour is missing by the old limit; by the new one it is as if it had just been emptied.
+    let raised = buckets.take(&[bucket("a", 60_000, MINUTE)]).await;
+    assert_eq!(raised.levels[0].retry_after, Duration::from_millis(1), "{raised:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rivals_take_exactly_what_is_there() {
     const RIVALS: usize = 64;
