@@ -1,4 +1,4 @@
-//! What a request goes through, in order: names, origin, compression, gRPC-Web, token, limits, size, body, JSON,
+//! What a request goes through, in order: names, origin, compression, gRPC-Web, token, size, limits, body, JSON,
 //! counting, and away.
 
 use std::time::Duration;
@@ -49,9 +49,11 @@ pub fn build(surface: &Surface, config: &GatewayConfig, tls: bool) -> Vec<hcm::H
         // Before anything that may refuse: a browser's gRPC client must be able to read the refusal.
         filter(GRPC_WEB, &web::GrpcWeb {}),
         filter(JWT, &tokens(config)),
-        filter(RATELIMIT, &rations::filter()),
         // Unary requests only; streams switch it off and flow through.
         filter(BUFFER, &buffer::Buffer { max_request_bytes: number(config.max_body_bytes) }),
+        // After the body is there: a body that waits for an answer here fills the connection's buffer to the brim, and
+        // who looks at its size would wait for more that never comes.
+        filter(RATELIMIT, &rations::filter()),
         // Routes with a JSON body switch it on.
         hcm::HttpFilter { disabled: true, ..filter(EXT_AUTHZ, &body_check(config)) },
         filter(TRANSCODER, &json(surface, config)),
