@@ -13,7 +13,8 @@ const LONGEST_ID: usize = 200;
 /// The address of the sender as the edge saw it.
 const ADDRESS: &str = "x-envoy-external-address";
 /// Headers of one hop, or of ours: never kept, whatever the configuration says.
-const NEVER: [&str; 6] = ["x-request-id", "x-forwarded-", "x-envoy-", "x-artel-", "x-real-ip", "x-b3-"];
+const NEVER: [&str; 7] =
+    ["x-request-id", "x-correlation-id", "x-forwarded-", "x-envoy-", "x-artel-", "x-real-ip", "x-b3-"];
 
 /// A request, read to its end.
 pub(crate) struct Incoming {
@@ -141,6 +142,7 @@ mod tests {
                 ("x-envoy-external-address", "203.0.113.7"),
                 ("x-forwarded-for", "203.0.113.7"),
                 ("x-request-id", "r"),
+                ("x-correlation-id", "r"),
                 ("content-type", "application/json"),
             ],
             b"\0\xff",
@@ -158,6 +160,9 @@ mod tests {
         let first = key(&[("x-id", "7"), ("x-signature", "s"), ("user-agent", "a")], b"body");
         assert!(first.is_some());
         assert_eq!(first, key(&[("x-signature", "s"), ("x-id", "7"), ("user-agent", "b")], b"body"));
+        // The edge names each attempt anew.
+        let named = [("x-id", "7"), ("x-signature", "s"), ("x-request-id", "2"), ("x-correlation-id", "2")];
+        assert_eq!(first, key(&named, b"body"));
         for other in [
             key(&[("x-id", "8"), ("x-signature", "s")], b"body"),
             key(&[("x-id", "7"), ("x-signature", "forged")], b"body"),

@@ -96,7 +96,7 @@ pub fn schemas() -> Map<String, Value> {
         },
         "StatusDetail": {
             "type": "object",
-            "description": "One of `ErrorInfo`, `BadRequest` and `RetryInfo`; others may come. Its type stands in `@type`.",
+            "description": "One of `ErrorInfo`, `BadRequest`, `RequestInfo` and `RetryInfo`; others may come. Its type stands in `@type`.",
             "properties": {"@type": {"type": "string"}},
             "required": ["@type"],
             "allOf": [
@@ -107,6 +107,10 @@ pub fn schemas() -> Map<String, Value> {
                 {
                     "if": {"properties": {"@type": detail("BadRequest")}},
                     "then": {"$ref": "#/components/schemas/BadRequest"},
+                },
+                {
+                    "if": {"properties": {"@type": detail("RequestInfo")}},
+                    "then": {"$ref": "#/components/schemas/RequestInfo"},
                 },
                 {
                     "if": {"properties": {"@type": detail("RetryInfo")}},
@@ -143,6 +147,16 @@ pub fn schemas() -> Map<String, Value> {
                 },
             },
             "required": ["@type", "fieldViolations"],
+        },
+        "RequestInfo": {
+            "type": "object",
+            "description": "Which request it was, for whoever looks into it.",
+            "properties": {
+                "@type": detail("RequestInfo"),
+                "requestId": {"type": "string", "description": "As in the header `x-request-id`."},
+                "servingData": {"type": "string"},
+            },
+            "required": ["@type", "requestId"],
         },
         "RetryInfo": {
             "type": "object",
