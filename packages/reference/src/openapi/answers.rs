@@ -46,7 +46,12 @@ pub fn build(schemas: &mut Schemas, method: &Method, binding: &Binding) -> Value
             Some((name, _)) if reasons.is_empty() => {
                 json!({"$ref": format!("#/components/responses/{name}")})
             }
-            _ => refusal(status, &reasons, shared.is_some() && status != 409),
+            _ => {
+                // What any method may answer with, and of a conflict what this one says it does.
+                let own = |name: &str| method.refusals.iter().any(|refusal| refusal.reason == name);
+                let also = common(status).filter(|common| status != 409 || own(&common.name));
+                refusal(status, &reasons, also.collect())
+            }
         };
         answers.insert(status.to_string(), answer);
     }
@@ -56,7 +61,7 @@ pub fn build(schemas: &mut Schemas, method: &Method, binding: &Binding) -> Value
 /// The answers that operations refer to.
 pub fn shared() -> Map<String, Value> {
     let shared = SHARED.iter().map(|(name, status)| {
-        ((*name).to_owned(), refusal(*status, &common(*status).collect::<Vec<_>>(), false))
+        ((*name).to_owned(), refusal(*status, &common(*status).collect::<Vec<_>>(), Vec::new()))
     });
     shared.collect()
 }
@@ -205,13 +210,11 @@ fn common(status: u16) -> impl Iterator<Item = Reason> {
     })
 }
 
-/// `also` is for a status that everything may answer with, too.
-fn refusal(status: u16, reasons: &[Reason], also: bool) -> Value {
+/// `also` are those that are explained elsewhere.
+fn refusal(status: u16, reasons: &[Reason], also: Vec<Reason>) -> Value {
     let mut words: Vec<String> =
         reasons.iter().map(|reason| format!("* `{}`: {}", reason.name, reason.when)).collect();
-    if also {
-        words.extend(common(status).map(|reason| format!("* `{}`, as everywhere", reason.name)));
-    }
+    words.extend(also.iter().map(|reason| format!("* `{}`, as everywhere", reason.name)));
     let examples: Map<String, Value> =
         reasons.iter().map(|reason| (reason.name.clone(), json!({"value": example(reason)}))).collect();
     let mut headers = json!({"x-request-id": {"$ref": "#/components/headers/RequestId"}});
