@@ -158,8 +158,8 @@ impl Own {
             .map(|bucket| {
                 let pace = Pace::of(bucket.alone);
                 let empty = now + u64::from(pace.size) * pace.micros;
-                // What was taken by a lower limit is not owed by a higher one: empty is empty.
-                let full = kept.get(&bucket.key).unwrap_or_default().clamp(now, empty);
+                // More than all is missing: that was taken by a lower limit, and is not owed by this one.
+                let full = kept.get(&bucket.key).filter(|full| (now..=empty).contains(full)).unwrap_or(now);
                 let missing = (full + pace.micros).saturating_sub(empty);
                 (pace, full, missing)
             })
@@ -217,8 +217,10 @@ mod tests {
         let own = Own::default();
         assert!(own.take(&[bucket("a", 1)])[0].allowed);
         assert!(!own.take(&[bucket("a", 1)])[0].allowed);
-        let level = own.take(&[bucket("a", 60_000)])[0];
-        assert_eq!(level.retry_after, Duration::from_millis(1), "as if it had just been emptied");
+        let rate = Rate { count: 1000, period: Duration::from_secs(1) };
+        let raised = Bucket { alone: rate, ..bucket("a", 1) };
+        assert_eq!(own.take(std::slice::from_ref(&raised))[0].remaining, 999);
+        assert_eq!(own.take(&[raised])[0].remaining, 998);
     }
 
     #[tokio::test(start_paused = true)]

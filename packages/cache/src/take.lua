@@ -8,8 +8,9 @@ local full = redis.call('MGET', unpack(KEYS))
 local all = true
 for i = 1, #KEYS do
   local size, pace = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
-  -- What was taken by a lower limit is not owed by a higher one: empty is empty.
-  full[i] = math.min(math.max(now, tonumber(full[i] or 0)), now + size * pace)
+  full[i] = math.max(now, tonumber(full[i] or 0))
+  -- More than all is missing: that was taken by a lower limit (or by another clock), and is not owed by this one.
+  if full[i] > now + size * pace then full[i] = now end
   all = all and full[i] + pace - now <= size * pace
 end
 local answer = {}

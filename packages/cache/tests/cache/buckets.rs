@@ -72,9 +72,12 @@ async fn a_raised_limit_holds_at_once() {
     let hour = MINUTE * 60;
     assert!(buckets.take(&[bucket("a", 1, hour)]).await.allowed);
     assert!(!buckets.take(&[bucket("a", 1, hour)]).await.allowed);
-    // An hour is missing by the old limit; by the new one it is as if it had just been emptied.
-    let raised = buckets.take(&[bucket("a", 60_000, MINUTE)]).await;
-    assert_eq!(raised.levels[0].retry_after, Duration::from_millis(1), "{raised:?}");
+    // An hour is missing by the old limit, which is nothing to the new one.
+    for left in [1, 0] {
+        let raised = buckets.take(&[bucket("a", 2, MINUTE)]).await;
+        assert!(raised.allowed && raised.levels[0].remaining == left, "{raised:?}");
+    }
+    assert!(!buckets.take(&[bucket("a", 2, MINUTE)]).await.allowed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
