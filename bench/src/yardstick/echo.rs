@@ -150,7 +150,7 @@ pub fn who(answer: &GetResponse) -> Option<(u32, f64)> {
 
 /// A read of one product.
 pub fn request(number: u32) -> GetRequest {
-    GetRequest { entity: Product::NAME.to_owned(), ids: vec![product_id(number)] }
+    GetRequest { entity: Product::NAME.to_owned(), ids: vec![product_id(number)], ..GetRequest::default() }
 }
 
 /// The call of a service that reads.
