@@ -56,6 +56,8 @@ mod tests {
         let after = Memory::of(pid).unwrap();
         assert!(after.peak > before.resident + 60.0, "{after:?}");
         forget_peak(pid).unwrap();
-        assert!(Memory::of(pid).unwrap().peak < after.peak);
+        // The allocator may keep the block for later: then it is resident still, and the peak no more than that.
+        let forgotten = Memory::of(pid).unwrap();
+        assert!(forgotten.peak < forgotten.resident + 1.0, "{forgotten:?}");
     }
 }
