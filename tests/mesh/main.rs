@@ -21,5 +21,4 @@ mod shop;
 mod sold_once;
 mod support;
 mod tokens;
-mod traces;
 mod webhooks;

@@ -21,7 +21,11 @@ pub(crate) fn settled(event: &str, outcome: Outcome) {
 
 /// From when the event happened until the broker answered for it.
 pub(crate) fn traced(service: &str, event: &Outgoing) {
-    let Some(trace) = Trace::parse(&event.trace).filter(Trace::is_sampled) else { return };
+    let Some(trace) =
+        Trace::parse(event.trace.split(' ').next().unwrap_or_default()).filter(Trace::is_sampled)
+    else {
+        return;
+    };
     let mut span = Span::begin(service, &trace.child(), Kind::Producer, &event.name);
     span.since(event.time.into());
     span.set("messaging.system", "rabbitmq");
