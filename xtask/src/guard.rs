@@ -4,7 +4,7 @@
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -15,7 +15,7 @@ use crate::state::State;
 
 /// Starts the guard. It lives as long as the answer is kept.
 pub fn start(state: &State) -> Result<Child> {
-    Command::new(std::env::current_exe()?)
+    process::this_program()
         .arg("--state")
         .arg(state.root())
         .arg("guard")

@@ -3,14 +3,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use crate::components::{Context, envoy};
 use crate::ports::{Ports, Prefer};
-use crate::process::Kind;
+use crate::process::{self, Kind};
 use crate::progress::{Progress, seconds};
 use crate::secrets::Secrets;
 use crate::state::{Ownership, State};
@@ -104,7 +104,7 @@ pub fn detach(state: &State) -> Result<()> {
     let file = fs::File::options().create(true).append(true).open(&log)?;
     let from = file.metadata()?.len();
     let _ = fs::remove_file(state.ready_marker());
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut child = process::this_program()
         .args(std::env::args_os().skip(1).filter(|arg| arg != "--detach" && arg != "-d"))
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
