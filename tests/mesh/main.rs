@@ -21,4 +21,5 @@ mod shop;
 mod sold_once;
 mod support;
 mod tokens;
+mod traces;
 mod webhooks;
