@@ -7,17 +7,14 @@ use std::time::Duration;
 
 use artel_client::{CALL_HEADER, Call, User};
 use artel_proto::order::order_service_server::OrderService;
-use artel_proto::order::{
-    CancelOrderRequest, CancelOrderResponse, CreateOrderRequest, CreateOrderResponse, GetOrderRequest,
-    GetOrderResponse, ListOrdersRequest, ListOrdersResponse,
-};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::admission::Bounds;
+use crate::asked_tests::Asked;
 use crate::stack_tests::{Bench, PLENTY};
 
 /// Eight at a time, 50 ms each: 160 calls a second.
@@ -28,42 +25,17 @@ const PATIENCE: &str = "400m";
 /// What is asked a second: five times as much.
 const OFFERED: u32 = 800;
 
-/// Works on a few calls at a time; the others wait inside it, unseen.
-struct Slow {
-    places: Semaphore,
-    /// Calls that its handler was asked.
-    asked: Arc<AtomicUsize>,
-}
-
-#[tonic::async_trait]
-impl OrderService for Slow {
-    async fn create_order(
-        &self,
-        _: Request<CreateOrderRequest>,
-    ) -> Result<Response<CreateOrderResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn list_orders(
-        &self,
-        _: Request<ListOrdersRequest>,
-    ) -> Result<Response<ListOrdersResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn get_order(&self, _: Request<GetOrderRequest>) -> Result<Response<GetOrderResponse>, Status> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let _place = self.places.acquire().await.unwrap();
-        tokio::time::sleep(WORK).await;
-        Ok(Response::new(GetOrderResponse::default()))
-    }
-
-    async fn cancel_order(
-        &self,
-        _: Request<CancelOrderRequest>,
-    ) -> Result<Response<CancelOrderResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
+/// A service that works on a few calls at a time; the others wait inside it, unseen. Counts the calls that it was asked.
+fn slow(asked: Arc<AtomicUsize>) -> impl OrderService {
+    let places = Arc::new(Semaphore::new(PLACES));
+    Asked(move || {
+        asked.fetch_add(1, Ordering::Relaxed);
+        let places = Arc::clone(&places);
+        async move {
+            let _place = places.acquire().await.unwrap();
+            tokio::time::sleep(WORK).await;
+        }
+    })
 }
 
 /// A slow service behind the stack.
@@ -87,8 +59,7 @@ struct Tally {
 impl Overload {
     async fn of(bounds: Bounds) -> Self {
         let asked = Arc::<AtomicUsize>::default();
-        let slow = Slow { places: Semaphore::new(PLACES), asked: Arc::clone(&asked) };
-        Self { bench: Arc::new(Bench::over(slow, bounds).await), asked }
+        Self { bench: Arc::new(Bench::over(slow(Arc::clone(&asked)), bounds).await), asked }
     }
 
     /// What a service shows that asks for a person.

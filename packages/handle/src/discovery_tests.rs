@@ -7,15 +7,13 @@ use std::time::{Duration, Instant};
 
 use artel_proto::order::order_service_client::OrderServiceClient;
 use artel_proto::order::order_service_server::{OrderService, OrderServiceServer};
-use artel_proto::order::{
-    CancelOrderRequest, CancelOrderResponse, CreateOrderRequest, CreateOrderResponse, GetOrderRequest,
-    GetOrderResponse, ListOrdersRequest, ListOrdersResponse, OrderPlaced,
-};
+use artel_proto::order::{GetOrderRequest, OrderPlaced};
 use artel_queue::Failure;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::asked_tests::Asked;
 use crate::service::Service;
 use crate::testing::LocalMesh;
 use crate::{Delivery, Listener, User};
@@ -23,37 +21,16 @@ use crate::{Delivery, Listener, User};
 const ID: &str = "0195d3a8-6f3c-7e1a-9b58-0c6f5a1d2e3f";
 const SOON: Duration = Duration::from_secs(10);
 
+/// How often a copy was asked.
+type Count = Arc<AtomicUsize>;
+
 /// Counts what it is asked.
-#[derive(Clone, Default)]
-struct Orders(Arc<AtomicUsize>);
-
-#[tonic::async_trait]
-impl OrderService for Orders {
-    async fn create_order(
-        &self,
-        _: Request<CreateOrderRequest>,
-    ) -> Result<Response<CreateOrderResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn list_orders(
-        &self,
-        _: Request<ListOrdersRequest>,
-    ) -> Result<Response<ListOrdersResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn get_order(&self, _: Request<GetOrderRequest>) -> Result<Response<GetOrderResponse>, Status> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(Response::new(GetOrderResponse::default()))
-    }
-
-    async fn cancel_order(
-        &self,
-        _: Request<CancelOrderRequest>,
-    ) -> Result<Response<CancelOrderResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
+fn orders(count: &Count) -> OrderServiceServer<impl OrderService> {
+    let count = Arc::clone(count);
+    OrderServiceServer::new(Asked(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(())
+    }))
 }
 
 struct Idle;
@@ -76,10 +53,10 @@ impl World {
         Self { mesh: LocalMesh::start("rabbitmq = 'amqp://127.0.0.1:9'").await.unwrap() }
     }
 
-    async fn copy(&self) -> (SocketAddr, Orders) {
-        let orders = Orders::default();
-        let service = Service::new("order").grpc(OrderServiceServer::new(orders.clone()));
-        (self.mesh.serve(service).await.unwrap(), orders)
+    async fn copy(&self) -> (SocketAddr, Count) {
+        let count = Count::default();
+        let service = Service::new("order").grpc(orders(&count));
+        (self.mesh.serve(service).await.unwrap(), count)
     }
 
     async fn ask(&self) -> Result<(), Status> {
@@ -122,14 +99,14 @@ async fn a_new_copy_gets_calls_at_once_and_one_that_leaves_none() {
     world.ask().await.unwrap();
     let (address, two) = world.copy().await;
     let begin = Instant::now();
-    while two.0.load(Ordering::Relaxed) == 0 {
+    while two.load(Ordering::Relaxed) == 0 {
         world.ask().await.unwrap();
         assert!(begin.elapsed() < SOON, "no call for the second copy");
     }
     println!("the second copy was asked {:?} after it was known", begin.elapsed());
     // The control: it goes on getting them while it is known.
-    let before = two.0.load(Ordering::Relaxed);
-    while two.0.load(Ordering::Relaxed) < before + 10 {
+    let before = two.load(Ordering::Relaxed);
+    while two.load(Ordering::Relaxed) < before + 10 {
         world.ask().await.unwrap();
         assert!(begin.elapsed() < SOON, "one call and no more for the second copy");
     }
@@ -137,11 +114,11 @@ async fn a_new_copy_gets_calls_at_once_and_one_that_leaves_none() {
     // Whoever asks hears of it with one more answer of Consul; from then on not one call goes there.
     let begin = Instant::now();
     loop {
-        let before = (one.0.load(Ordering::Relaxed), two.0.load(Ordering::Relaxed));
+        let before = (one.load(Ordering::Relaxed), two.load(Ordering::Relaxed));
         for _ in 0..50 {
             world.ask().await.unwrap();
         }
-        if (one.0.load(Ordering::Relaxed), two.0.load(Ordering::Relaxed)) == (before.0 + 50, before.1) {
+        if (one.load(Ordering::Relaxed), two.load(Ordering::Relaxed)) == (before.0 + 50, before.1) {
             break;
         }
         assert!(begin.elapsed() < SOON, "one that is gone is asked for ever");
@@ -168,8 +145,7 @@ async fn where_nobody_is_there_that_is_said_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_hears_no_events_works_on_and_says_so() {
     let world = World::new().await;
-    let orders = Orders::default();
-    let service = Service::new("order").grpc(OrderServiceServer::new(orders)).listen(Idle);
+    let service = Service::new("order").grpc(orders(&Count::default())).listen(Idle);
     let address = world.mesh.serve(service).await.unwrap();
     world.ask().await.unwrap();
     let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();

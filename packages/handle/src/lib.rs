@@ -6,6 +6,8 @@ mod access;
 mod admission;
 #[cfg(test)]
 mod admission_tests;
+#[cfg(test)]
+mod asked_tests;
 mod authenticate;
 mod deadline;
 #[cfg(test)]

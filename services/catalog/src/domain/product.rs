@@ -9,7 +9,7 @@ use artel_yml::CurrencyCode;
 use crate::refusal::Refusal;
 
 /// What an editor may write, by proto name.
-const EDITABLE: [&str; 12] = [
+pub(crate) const EDITABLE: [&str; 12] = [
     "name",
     "description",
     "vendor",

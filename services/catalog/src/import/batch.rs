@@ -13,26 +13,15 @@ use bytes::Bytes;
 use tonic::Code;
 
 use crate::domain::offer::Draft;
+use crate::domain::product::EDITABLE;
 
 /// How often a batch is compared anew when somebody else writes the same.
 const ATTEMPTS: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(20);
 /// More offers than a batch has.
 const PAGE: i32 = 1_000;
-/// What a feed says of a product, its count left out.
-const SAID: [&str; 11] = [
-    "name",
-    "description",
-    "vendor",
-    "vendor_code",
-    "category_id",
-    "price",
-    "old_price",
-    "pictures",
-    "params",
-    "barcodes",
-    "url",
-];
+/// How many there are: what is sold between two feeds changes it too.
+const STOCK: &str = "stock";
 
 /// One import of one feed.
 pub(crate) struct Import {
@@ -182,10 +171,8 @@ fn plan(
             continue;
         }
         let product = Product { id: known.id.clone(), stock: draft.count, ..draft.product.clone() };
-        let mut fields = if said { SAID.to_vec() } else { Vec::new() };
-        if counted {
-            fields.push("stock");
-        }
+        let fields: Vec<&str> =
+            EDITABLE.into_iter().filter(|field| if *field == STOCK { counted } else { said }).collect();
         let offer = FeedOffer {
             id: known.id.clone(),
             digest: draft.digest.clone(),
