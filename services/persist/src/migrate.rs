@@ -13,6 +13,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_history", include_str!("../migrations/0005_history.sql")),
     ("0006_relay", include_str!("../migrations/0006_relay.sql")),
     ("0008_webhook", include_str!("../migrations/0008_webhook.sql")),
+    ("0009_relay", include_str!("../migrations/0009_relay.sql")),
 ];
 
 /// The number of the lock that keeps two migrations apart.

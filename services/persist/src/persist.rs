@@ -136,6 +136,11 @@ impl Settings {
         self.relay_poll_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
     }
 
+    /// Publishes fewer or more events together.
+    pub fn set_relay_batch(&mut self, events: usize) {
+        self.relay_batch = events;
+    }
+
     /// A replica for reads that bear it.
     pub fn set_replica_url(&mut self, url: Secret) {
         self.replica_url = url;

@@ -13,7 +13,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::sql::Statement;
+use crate::sql::{DriverRow, Statement, with_column};
 use crate::value::{self, Array, Kind};
 
 /// A window of a table with a column `txid` as rows to select from: parameters `$1` to `$4`, made by [`window`]. Two
@@ -72,6 +72,11 @@ impl Snapshot {
         let sorted = running.windows(2).all(|pair| pair[0] < pair[1]);
         let inside = running.iter().all(|number| (least..next).contains(number));
         (least <= next && sorted && inside).then_some(Self { next, running })
+    }
+
+    /// The text in a column.
+    pub(crate) fn read(row: &DriverRow, index: usize) -> Option<Self> {
+        with_column(row, index, |cell| Self::parse(std::str::from_utf8(cell?).ok()?))
     }
 
     /// True for a transaction that was over.

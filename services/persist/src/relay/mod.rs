@@ -1,8 +1,9 @@
 //! The relay takes events from the outbox to the broker, in the order of their commits, and skips none.
 //!
 //! Transactions commit in another order than they begin in, so "greater than the last one seen" loses rows. The relay
-//! reads in windows of transactions that are all over, because they lie below the oldest one still running: there no row
-//! can appear any more, and a cursor is enough to know what was published.
+//! reads in windows between moments (see [`crate::snapshot`]): what was committed since the last one, in the order of
+//! positions. So nothing is skipped, nothing waits for a transaction that runs for long, and a cursor of two moments and a
+//! position is enough to know what was published.
 //!
 //! Several copies of persist relay at once. The events are divided into shards by their keys, and each shard is relayed by
 //! the copy that holds its lock. A copy that comes gets its share when the others are done with the batch in hand; one that
@@ -46,8 +47,6 @@ const COUNT: Duration = Duration::from_secs(5);
 const ALIVE: Duration = Duration::from_secs(1);
 /// The pauses after a failure: from, up to.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// The pauses while the next event waits for an older transaction to end: from, up to.
-const BLOCKED: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 /// Where events go.
 pub trait Broker: Send + Sync + 'static {
@@ -86,7 +85,7 @@ pub(crate) struct Relay<B> {
     told: Mutex<HashSet<String>>,
 }
 
-/// How long the event that is published next has waited. What an older transaction holds back cannot be seen yet.
+/// How long the event that is published next has waited.
 fn tell_age(events: &[Outgoing]) {
     let age = events.first().map(|event| chrono::Utc::now().signed_duration_since(event.time));
     let seconds = age.and_then(|age| age.to_std().ok()).map_or(0.0, |age| age.as_secs_f64());
@@ -159,7 +158,6 @@ impl<B: Broker> Relay<B> {
         // The page that was read while the one before it was confirmed.
         let mut ahead: Option<Page> = None;
         let (mut tend, mut count) = (Instant::now(), Instant::now() + COUNT);
-        let mut blocked = BLOCKED.0;
         // Until then there is nothing to read, unless somebody says so.
         let mut quiet = Instant::now();
         loop {
@@ -191,23 +189,19 @@ impl<B: Broker> Relay<B> {
             };
             let page = match ahead.take() {
                 Some(page) => page,
-                None => Page::read(&connection, &run.shards, run.cursor, bound, self.batch).await?,
+                None => Page::read(&connection, &run.shards, run.cursor.clone(), bound, self.batch).await?,
             };
             tell_age(&page.events);
             if page.events.is_empty() {
                 run.unsaved |= page.passed;
                 run.cursor = page.end();
                 runs.merge();
-                if page.is_blocked {
-                    sleep(blocked).await;
-                    blocked = (blocked * 2).min(BLOCKED.1);
-                } else if are_one {
+                if are_one {
                     *pause = PAUSE.0;
                     quiet = Instant::now() + self.poll;
                 }
                 continue;
             }
-            blocked = BLOCKED.0;
             // The next page is read while this one is confirmed.
             let next = async {
                 if !are_one {
@@ -293,9 +287,9 @@ impl<B: Broker> Relay<B> {
         page: &Page,
         outcomes: &[Outcome],
     ) -> Result<(), Failure> {
-        let Some(last) = outcomes.len().checked_sub(1).and_then(|last| page.places.get(last)) else {
+        if outcomes.is_empty() {
             return Ok(());
-        };
+        }
         let unwanted = page.events.iter().zip(&page.positions).zip(outcomes);
         let unwanted = unwanted.filter(|(_, outcome)| **outcome == Outcome::Unroutable);
         let unwanted: Vec<i64> = unwanted
@@ -307,8 +301,9 @@ impl<B: Broker> Relay<B> {
         metrics::counter!("artel_persist_events_relayed_total").increment(outcomes.len() as u64);
         metrics::counter!("artel_persist_events_unroutable_total").increment(unwanted.len() as u64);
         // Only of those shards that had events: of the others there is nothing up to here.
-        outbox::advance(connection, last, &page.shards(outcomes.len()), &unwanted).await?;
-        run.cursor = *last;
+        let place = page.place(outcomes.len());
+        outbox::advance(connection, &place, &page.shards(outcomes.len()), &unwanted).await?;
+        run.cursor = place;
         run.unsaved = true;
         Ok(())
     }

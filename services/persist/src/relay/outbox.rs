@@ -1,5 +1,7 @@
 //! The outbox as the relay reads it.
 
+use std::sync::Arc;
+
 use artel_queue::Outgoing;
 use artel_util::time::to_chrono;
 use chrono::{DateTime, Utc};
@@ -10,48 +12,57 @@ use uuid::Uuid;
 use super::shards::shard_array;
 use crate::failure::Failure;
 use crate::measure::Name;
+use crate::snapshot::{Snapshot, rows_of_window, window};
 use crate::sql::{DriverRow, Statement, with_column};
 use crate::value::{self, Array, Kind, read_i32, read_i64};
 
 /// Into how many shards events are divided by their keys: as many as `artel_shard` has.
 pub(super) const SHARDS: usize = 16;
 
-/// The next window: up to the oldest transaction still running, or up to where others wait; where its positions begin;
-/// and whether there is more behind it.
+/// The moment now, and the first events of a window that is new. Where the window ends with that moment, `$3` and `$4`
+/// leave everything in: a statement sees what its snapshot sees.
 ///
-/// `+ 0` keeps the planner from looking for the least position by walking through all that there are.
-const OPEN: &str = "WITH until AS MATERIALIZED (
-    SELECT least(pg_snapshot_xmin(pg_current_snapshot())::text::bigint, $2) AS txid
-)
-SELECT u.txid, (SELECT min(o.position + 0) FROM outbox o WHERE o.txid >= $1 AND o.txid < u.txid),
-    EXISTS (SELECT FROM outbox o WHERE o.txid >= greatest($1, u.txid))
-FROM until u";
+/// `+ 0` leaves the planner the index on transactions: it would walk through all positions for those of a window.
+const OPEN: &str = concat!(
+    "SELECT w.position, w.id, w.workspace_id, w.type, w.name, w.key, w.body, w.actor_user, w.actor_service, w.trace,
+    w.time, w.expire_time, w.shard, n.now
+FROM (SELECT pg_current_snapshot()::text AS now) n LEFT JOIN LATERAL (
+    SELECT w.*, artel_shard(w.key) AS shard FROM ",
+    rows_of_window!("outbox", " AND artel_shard(key) = ANY($5)"),
+    " ORDER BY w.position + 0 LIMIT $6
+) w ON true ORDER BY w.position"
+);
 
-/// `+ 0` leaves the planner the index on positions alone: with the one on transactions it would sort a whole backlog for
-/// each page of it.
-const READ: &str =
+/// The next events of a window that does not fit into one page. `+ 0` leaves the planner the index on positions alone:
+/// with the one on transactions it would sort a whole backlog for each page of it.
+const REST: &str =
     "SELECT position, id, workspace_id, type, name, key, body, actor_user, actor_service, trace, time, expire_time,
     artel_shard(key)
 FROM outbox
-WHERE position > $3 AND txid + 0 >= $1 AND txid + 0 < $2 AND artel_shard(key) = ANY($5) ORDER BY position LIMIT $4";
+WHERE position > $7 AND (txid + 0 >= $1 OR txid + 0 = ANY($2)) AND txid + 0 < $3 AND txid + 0 <> ALL($4)
+  AND artel_shard(key) = ANY($5)
+ORDER BY position LIMIT $6";
 
 /// A backlog is not counted to its end.
 const MOST_COUNTED: i64 = 10_000;
-const WAITING: &str = "SELECT count(*) FROM (
-    SELECT FROM outbox WHERE txid >= $1 AND position + 0 > $2 AND artel_shard(key) = ANY($4) LIMIT $3
-) AS waiting";
+/// What a cursor is before: all that its first snapshot does not see, but for what its second one sees up to its position.
+const WAITING: &str = concat!(
+    "SELECT count(*) FROM (SELECT FROM ",
+    rows_of_window!("outbox", " AND artel_shard(key) = ANY($5)"),
+    " WHERE NOT (w.position <= $6 AND w.txid < $7 AND w.txid <> ALL($8)) LIMIT $9) AS waiting"
+);
 
-const ADVANCE: &str =
-    "UPDATE relay SET txid = $1, until = $2, position = $3, time = now() WHERE shard = ANY($4)";
+const ADVANCE: &str = "UPDATE relay SET since = $1, until = $2, position = $3, oldest = $4, time = now()
+WHERE shard = ANY($5)";
 
 const MARK: &str = "UPDATE outbox SET unroutable = true WHERE position = ANY($1)";
 
-/// How far the relay is with a shard: everything of the transactions before `txid` is published, and of those from there up to
-/// `until` everything up to `position`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far the relay is with a shard: everything that `since` sees is published, and of what `until` sees everything up to
+/// `position`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Cursor {
-    pub(super) txid: i64,
-    pub(super) until: i64,
+    pub(super) since: Arc<Snapshot>,
+    pub(super) until: Arc<Snapshot>,
     pub(super) position: i64,
 }
 
@@ -59,18 +70,16 @@ pub(super) struct Cursor {
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) events: Vec<Outgoing>,
-    /// Where the relay is when an event is published, one for each.
-    pub(super) places: Vec<Cursor>,
     /// The shard of each.
     shards: Vec<i32>,
     /// The position of each.
     pub(super) positions: Vec<i64>,
-    /// Where the relay is before the first of them: there was nothing up to here.
+    /// Where the relay is before the first of them.
     start: Cursor,
-    /// Events lie between the cursor it was read from and its start, of other shards or of this one.
+    /// Nothing of the window comes behind them.
+    is_last: bool,
+    /// The cursor that it was read from is worth less than the one at its end, to whoever goes on from there.
     pub(super) passed: bool,
-    /// There are more, but an older transaction still runs.
-    pub(super) is_blocked: bool,
 }
 
 /// Makes the connection and the outbox ready.
@@ -91,113 +100,82 @@ pub(super) async fn prepare(connection: &AsyncPgConnection) -> Result<(), Failur
 }
 
 /// The first three columns as a cursor.
-pub(super) fn cursor(row: &DriverRow) -> Cursor {
-    let number = |index| number(row, index).unwrap_or_default();
-    Cursor { txid: number(0), until: number(1), position: number(2) }
+pub(super) fn cursor(row: &DriverRow) -> Option<Cursor> {
+    Some(Cursor {
+        since: Arc::new(Snapshot::read(row, 0)?),
+        until: Arc::new(Snapshot::read(row, 1)?),
+        position: number(row, 2)?,
+    })
 }
 
 impl Cursor {
-    /// The end of a window: everything of the transactions before `until` is published.
-    pub(super) fn end(until: i64) -> Self {
-        Self { txid: until, until, position: 0 }
+    /// The end of a window: everything that it sees is published.
+    pub(super) fn end(until: Arc<Snapshot>) -> Self {
+        Self { since: Arc::clone(&until), until, position: 0 }
     }
 
     pub(super) fn is_at_end(&self) -> bool {
-        self.txid == self.until
+        self.since == self.until
+    }
+
+    /// True where the other is further, or as far and has come to its window's end.
+    pub(super) fn is_behind(&self, other: &Self) -> bool {
+        if self.until == other.until {
+            !self.is_at_end() && other.is_at_end()
+        } else {
+            other.until.includes(&self.until)
+        }
     }
 }
 
 impl Page {
-    /// Reads what may be published of these shards behind the cursor, up to the transaction `bound` where there is one.
-    ///
-    /// Two transactions that change one row are over in the order of that row's lock, which need not be that of their
-    /// numbers. They run at the same time, though, so one window holds both: in it the order is that of positions.
+    /// Reads what may be published of these shards behind the cursor, up to the moment `bound` where there is one.
     pub(super) async fn read(
         connection: &AsyncPgConnection,
         shards: &[i32],
         behind: Cursor,
-        bound: Option<i64>,
+        bound: Option<Arc<Snapshot>>,
         most: usize,
     ) -> Result<Self, Failure> {
-        let mut page = Self {
-            events: Vec::new(),
-            places: Vec::new(),
-            shards: Vec::new(),
-            positions: Vec::new(),
-            start: behind,
-            passed: false,
-            is_blocked: false,
-        };
+        let mut passed = false;
         if !behind.is_at_end() {
-            page.fill(connection, shards, most).await?;
+            let rows = select(REST, "outbox.page", &behind.since, &behind.until, shards, most)
+                .bind(Kind::Bigint, value::bigint(behind.position))
+                .load(connection)
+                .await?;
+            if !rows.is_empty() {
+                return Ok(Self::of(&rows, behind, most));
+            }
+            passed = true;
         }
-        if page.events.is_empty() {
-            page.open(connection, shards, bound, most).await?;
-        }
-        Ok(page)
+        let since = behind.until;
+        let until = bound.clone().unwrap_or_else(|| Arc::new(Snapshot::end()));
+        let rows = select(OPEN, "outbox.window", &since, &until, shards, most).load(connection).await?;
+        let first = rows.first().ok_or_else(|| Failure::Refused("no answer about the outbox".to_owned()))?;
+        let now = || Snapshot::read(first, 13).map(Arc::new);
+        let lost = || Failure::Refused("the outbox has no moment".to_owned());
+        let until = bound.or_else(now).ok_or_else(lost)?;
+        // What was still running there holds back what is swept and replayed.
+        passed |= since.oldest() < since.next() && since != until;
+        // Without events there is one row, of the moment alone.
+        let rows = if number(first, 0).is_none() { &[] } else { &rows[..] };
+        let page = Self::of(rows, Cursor { since, until, position: 0 }, most);
+        Ok(Self { passed, ..page })
     }
 
-    /// Opens the window behind the one that was published to its end, and reads what is in it.
-    async fn open(
-        &mut self,
-        connection: &AsyncPgConnection,
-        shards: &[i32],
-        bound: Option<i64>,
-        most: usize,
-    ) -> Result<(), Failure> {
-        let from = self.start.until;
-        self.passed = !self.start.is_at_end();
-        self.start = Cursor::end(from);
-        let rows = Statement::fixed(OPEN)
-            .named(Name::of("outbox.window"))
-            .bind(Kind::Bigint, value::bigint(from))
-            .bind(Kind::Bigint, value::bigint(bound.unwrap_or(i64::MAX)))
-            .load(connection)
-            .await?;
-        let Some(row) = rows.first() else { return Ok(()) };
-        // Behind where others wait there is more by its nature: that is not being held up.
-        self.is_blocked = bound.is_none() && with_column(row, 2, |cell| cell == Some(&[1]));
-        let until = number(row, 0).unwrap_or(from).max(from);
-        match number(row, 1) {
-            None => self.start = Cursor::end(until),
-            Some(first) => {
-                self.passed = true;
-                self.start = Cursor { txid: from, until, position: first - 1 };
-                self.fill(connection, shards, most).await?;
-            }
+    fn of(rows: &[DriverRow], start: Cursor, most: usize) -> Self {
+        Self {
+            events: rows.iter().map(event).collect(),
+            shards: rows
+                .iter()
+                .map(|row| with_column(row, 12, |cell| cell.and_then(read_i32)).unwrap_or_default())
+                .collect(),
+            positions: rows.iter().map(|row| number(row, 0).unwrap_or_default()).collect(),
+            start,
+            // Nothing comes into a window any more: what does not fill a page is its end.
+            is_last: rows.len() < most,
+            passed: false,
         }
-        Ok(())
-    }
-
-    async fn fill(
-        &mut self,
-        connection: &AsyncPgConnection,
-        shards: &[i32],
-        most: usize,
-    ) -> Result<(), Failure> {
-        let mut statement = Statement::fixed(READ)
-            .named(Name::of("outbox.page"))
-            .bind(Kind::Bigint, value::bigint(self.start.txid))
-            .bind(Kind::Bigint, value::bigint(self.start.until))
-            .bind(Kind::Bigint, value::bigint(self.start.position))
-            .bind(Kind::Bigint, value::bigint(i64::try_from(most).unwrap_or(i64::MAX)));
-        statement.push_array(shard_array(shards));
-        let end = Cursor::end(self.start.until);
-        for row in statement.load(connection).await? {
-            let position = number(&row, 0).unwrap_or_default();
-            self.positions.push(position);
-            self.places.push(Cursor { position, ..self.start });
-            self.shards.push(with_column(&row, 12, |cell| cell.and_then(read_i32)).unwrap_or_default());
-            self.events.push(event(&row));
-        }
-        // Nothing comes into a window any more: what does not fill a page is its end.
-        if self.events.len() < most {
-            match self.places.last_mut() {
-                Some(last) => *last = end,
-                None => self.start = end,
-            }
-        }
-        Ok(())
     }
 
     /// The shards of the first so many events.
@@ -208,10 +186,33 @@ impl Page {
         shards
     }
 
-    /// The place of its last event.
-    pub(super) fn end(&self) -> Cursor {
-        self.places.last().copied().unwrap_or(self.start)
+    /// Where the relay is when the first so many events are published.
+    pub(super) fn place(&self, count: usize) -> Cursor {
+        if count == self.events.len() && self.is_last {
+            return Cursor::end(Arc::clone(&self.start.until));
+        }
+        let last = count.checked_sub(1).and_then(|last| self.positions.get(last)).copied();
+        Cursor { position: last.unwrap_or(self.start.position), ..self.start.clone() }
     }
+
+    /// Where the relay is when all of them are.
+    pub(super) fn end(&self) -> Cursor {
+        self.place(self.events.len())
+    }
+}
+
+/// `$1` to `$6`: a window, shards, and how many events of it at most.
+fn select(
+    text: &'static str,
+    name: &str,
+    since: &Snapshot,
+    until: &Snapshot,
+    shards: &[i32],
+    most: usize,
+) -> Statement {
+    let mut statement = window(text, since, until).named(Name::of(name));
+    statement.push_array(shard_array(shards));
+    statement.bind(Kind::Bigint, value::bigint(i64::try_from(most).unwrap_or(i64::MAX)))
 }
 
 /// Moves the cursor of shards, and marks the events at the positions that no queue wanted.
@@ -231,9 +232,10 @@ pub(super) async fn advance(
     }
     let mut advance = Statement::fixed(ADVANCE)
         .named(Name::of("relay.advance"))
-        .bind(Kind::Bigint, value::bigint(at.txid))
-        .bind(Kind::Bigint, value::bigint(at.until))
-        .bind(Kind::Bigint, value::bigint(at.position));
+        .bind(Kind::Text, value::text(&at.since.to_string()))
+        .bind(Kind::Text, value::text(&at.until.to_string()))
+        .bind(Kind::Bigint, value::bigint(at.position))
+        .bind(Kind::Bigint, value::bigint(at.since.oldest()));
     advance.push_array(shard_array(shards));
     statements.push(advance);
     try_join_all(statements.into_iter().map(|statement| statement.load(connection))).await?;
@@ -246,17 +248,14 @@ pub(super) async fn waiting(
     shards: &[i32],
     behind: &Cursor,
 ) -> Result<i64, Failure> {
-    let mut statement = Statement::fixed(WAITING)
-        .named(Name::of("outbox.count"))
-        .bind(Kind::Bigint, value::bigint(behind.txid))
-        .bind(Kind::Bigint, value::bigint(behind.position))
-        .bind(Kind::Bigint, value::bigint(MOST_COUNTED));
+    let mut statement = window(WAITING, &behind.since, &Snapshot::end()).named(Name::of("outbox.count"));
     statement.push_array(shard_array(shards));
-    let rows = statement.load(connection).await?;
+    let statement = behind.until.bind_to(statement.bind(Kind::Bigint, value::bigint(behind.position)));
+    let rows = statement.bind(Kind::Bigint, value::bigint(MOST_COUNTED)).load(connection).await?;
     Ok(rows.first().and_then(|row| number(row, 0)).unwrap_or_default())
 }
 
-/// A row of the outbox as an event: its id in the second column and so on, as [`READ`] has them.
+/// A row of the outbox as an event: its id in the second column and so on, as [`REST`] has them.
 pub(crate) fn event(row: &DriverRow) -> Outgoing {
     let text = |index| {
         with_column(row, index, |cell| String::from_utf8_lossy(cell.unwrap_or_default()).into_owned())

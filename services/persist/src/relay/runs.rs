@@ -3,7 +3,10 @@
 //! Shards that are equally far are read together, as one run: in the long run all of a copy's. What was taken over from
 //! others lies behind or ahead of that, as a run of its own, until it is equally far.
 
+use std::sync::Arc;
+
 use super::outbox::Cursor;
+use crate::snapshot::Snapshot;
 
 /// Shards that are equally far.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,19 +42,21 @@ impl Runs {
             let out = run.shards.split_off(keep);
             left -= out.len();
             if !out.is_empty() {
-                removed.push((out, run.cursor));
+                removed.push((out, run.cursor.clone()));
             }
         }
         self.0.retain(|run| !run.shards.is_empty());
         removed
     }
 
-    /// The run that is the furthest behind, and up to which transaction it may go: the others wait there, so that it
-    /// comes to be as far as they are. No bound where nobody waits.
-    pub(super) fn next(&mut self) -> Option<(&mut Run, Option<i64>)> {
-        let furthest = self.0.iter().map(|run| run.cursor.until).max()?;
-        let run = self.0.iter_mut().min_by_key(|run| (run.cursor.until, run.cursor.is_at_end()))?;
-        let bound = (run.cursor.until < furthest).then_some(furthest);
+    /// The run that is the furthest behind, and up to which moment it may go: the others wait there, so that it comes to
+    /// be as far as they are. No bound where nobody waits.
+    pub(super) fn next(&mut self) -> Option<(&mut Run, Option<Arc<Snapshot>>)> {
+        let moments = self.0.iter().map(|run| &run.cursor.until);
+        let furthest = moments.reduce(|one, other| if other.includes(one) { other } else { one })?.clone();
+        let runs = self.0.iter_mut();
+        let run = runs.reduce(|one, other| if other.cursor.is_behind(&one.cursor) { other } else { one })?;
+        let bound = (run.cursor.until != furthest).then_some(furthest);
         Some((run, bound))
     }
 
@@ -84,38 +89,50 @@ impl Runs {
 mod tests {
     use super::*;
 
-    fn at(txid: i64, until: i64, position: i64) -> Cursor {
-        Cursor { txid, until, position }
+    fn moment(text: &str) -> Arc<Snapshot> {
+        Arc::new(Snapshot::parse(text).unwrap())
+    }
+
+    fn end(text: &str) -> Cursor {
+        Cursor::end(moment(text))
+    }
+
+    fn at(since: &str, until: &str, position: i64) -> Cursor {
+        Cursor { since: moment(since), until: moment(until), position }
     }
 
     #[test]
     fn what_was_taken_over_catches_up_and_becomes_one_with_the_rest() {
+        let (now, middle) = ("7:9:7", at("4:5:4", "7:9:7", 40));
         let mut runs = Runs::default();
-        runs.add(0, at(5, 9, 40));
-        runs.add(1, at(5, 9, 40));
-        runs.add(2, Cursor::end(3));
-        runs.add(3, Cursor::end(7));
+        runs.add(0, middle.clone());
+        runs.add(1, middle);
+        runs.add(2, end("3:3:"));
+        // As many transactions were there, but one was still running.
+        runs.add(3, end("6:9:6,7"));
         assert_eq!(runs.held(), 4);
         let mut order = Vec::new();
         while !runs.are_one() {
             let (run, bound) = runs.next().unwrap();
-            order.push((run.shards.clone(), bound));
+            order.push((run.shards.clone(), bound.clone()));
             // Read to the end of its window, or of the next one.
-            run.cursor = Cursor::end(if run.cursor.is_at_end() { bound.unwrap() } else { run.cursor.until });
+            let is_at_end = run.cursor.is_at_end();
+            run.cursor = Cursor::end(if is_at_end { bound.unwrap() } else { run.cursor.until.clone() });
             runs.merge();
         }
-        assert_eq!(order, [(vec![2], Some(9)), (vec![3], Some(9)), (vec![0, 1], None)]);
+        let bound = || Some(moment(now));
+        assert_eq!(order, [(vec![2], bound()), (vec![3], bound()), (vec![0, 1], None)]);
         let (run, bound) = runs.next().unwrap();
-        assert_eq!((run.shards.len(), run.cursor, bound), (4, Cursor::end(9), None));
+        assert_eq!((run.shards.len(), run.cursor.clone(), bound), (4, end(now), None));
     }
 
     #[test]
     fn shards_are_let_go_with_the_place_where_they_are() {
         let mut runs = Runs::default();
-        (0..3).for_each(|shard| runs.add(shard, Cursor::end(3)));
-        runs.add(3, Cursor::end(4));
-        assert_eq!(runs.remove(2), [(vec![1, 2], Cursor::end(3))]);
-        assert_eq!(runs.remove(2), [(vec![0], Cursor::end(3)), (vec![3], Cursor::end(4))]);
+        (0..3).for_each(|shard| runs.add(shard, end("3:3:")));
+        runs.add(3, end("4:4:"));
+        assert_eq!(runs.remove(2), [(vec![1, 2], end("3:3:"))]);
+        assert_eq!(runs.remove(2), [(vec![0], end("3:3:")), (vec![3], end("4:4:"))]);
         assert!(runs.next().is_none() && runs.held() == 0);
     }
 }

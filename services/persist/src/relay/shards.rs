@@ -32,7 +32,7 @@ SELECT count(DISTINCT pid) FILTER (WHERE number = $1),
 FROM locks";
 
 const TAKE: &str = "SELECT shard FROM unnest($1) AS shard WHERE pg_try_advisory_lock($2 + shard)";
-const CURSORS: &str = "SELECT txid, until, position, shard FROM relay WHERE shard = ANY($1)";
+const CURSORS: &str = "SELECT since, until, position, shard FROM relay WHERE shard = ANY($1)";
 const FREE: &str = "SELECT pg_advisory_unlock($2 + shard) FROM unnest($1) AS shard";
 
 /// What a copy's share is.
@@ -111,7 +111,7 @@ async fn take(connection: &AsyncPgConnection, free: &[i32], runs: &mut Runs) -> 
     // Read after the lock was taken, so that it is what the last holder wrote.
     let rows = with_shards(CURSORS, "relay.cursors", &taken).load(connection).await?;
     let found: Vec<(i32, Cursor)> =
-        rows.iter().filter_map(|row| Some((shard(row, 3)?, cursor(row)))).collect();
+        rows.iter().filter_map(|row| Some((shard(row, 3)?, cursor(row)?))).collect();
     if found.len() != taken.len() {
         return Err(Failure::Refused("the relay has lost its cursors".to_owned()));
     }

@@ -13,54 +13,58 @@ use crate::failure::Failure;
 use crate::measure::Name;
 use crate::plan::Plans;
 use crate::relay::event;
+use crate::snapshot::Snapshot;
 use crate::sql::{DriverRow, Statement, with_column};
 use crate::value::{self, Array, Cell, Kind, read_i64};
 
 /// The first half of the number of a replay's lock; the other is made of its id.
 const LOCK: &str = "SELECT pg_try_advisory_lock(1635021938, hashtext($1))";
 
+/// What every shard has published.
+const PUBLISHED: &str = "SELECT DISTINCT since FROM relay";
+
 const COUNT: &str = "SELECT count(*) FROM outbox
 WHERE name = ANY($1) AND time >= $2 AND time < $3 AND ($4 IS NULL OR workspace_id = $4)
-  AND txid < (SELECT min(txid) FROM relay)";
+  AND txid < $5 AND txid <> ALL($6)";
 
 /// What was published when it begins is replayed, and nothing that comes later: that the service hears anyway.
-const BEGIN: &str = "WITH before AS MATERIALIZED (
-    SELECT min(txid) AS txid FROM relay
-), begun AS (
+const BEGIN: &str = "WITH begun AS (
     INSERT INTO replay (events, start_time, end_time, only_workspace, id, service, force, actor_user, actor_service,
-        before_txid, found)
-    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, b.txid, (
+        published, found)
+    SELECT $1, $2, $3, $4, $7, $8, $9, $10, $11, $12, (
         SELECT count(*) FROM outbox
-        WHERE name = ANY($1) AND time >= $2 AND time < $3 AND ($4 IS NULL OR workspace_id = $4) AND txid < b.txid
+        WHERE name = ANY($1) AND time >= $2 AND time < $3 AND ($4 IS NULL OR workspace_id = $4)
+          AND txid < $5 AND txid <> ALL($6)
     )
-    FROM before b
     ON CONFLICT (id) DO NOTHING
     RETURNING *
 ), logged AS (
     INSERT INTO change_log (workspace_id, entity, entity_id, operation, version, ordinal, actor_user, actor_service,
         trace, after)
-    SELECT $10, 'artel.persist.v1.Replay', b.id, 'insert', 1, 0, $8, $9, $11, jsonb_build_object('service', b.service,
+    SELECT $13, 'artel.persist.v1.Replay', b.id, 'insert', 1, 0, $10, $11, $14, jsonb_build_object('service', b.service,
         'events', b.events, 'start_time', b.start_time, 'end_time', b.end_time, 'workspace_id', b.only_workspace,
         'force', b.force, 'found', b.found)
     FROM begun b
 )
 SELECT count(*) FROM begun";
 
-const READ: &str = "SELECT position, before_txid, found, sent, status FROM replay WHERE id = $1";
+const READ: &str = "SELECT position, published, found, sent, status FROM replay WHERE id = $1";
 
 /// The same question as before.
-const SAME: &str = "SELECT position, before_txid, found, sent, status FROM replay
+const SAME: &str = "SELECT position, published, found, sent, status FROM replay
 WHERE id = $1 AND events = $2 AND service = $3 AND force = $4 AND only_workspace IS NOT DISTINCT FROM $5
   AND ($6 IS NULL OR start_time = $6) AND ($7 IS NULL OR end_time = $7)";
 
+/// Everything that was published up to a moment, in the order of positions: so the events of each row are in their order.
 const PAGE: &str = "SELECT position, id, workspace_id, type, name, key, body, actor_user, actor_service, trace, time, expire_time
 FROM outbox o
-WHERE position > $1 AND txid + 0 < $2 AND name = ANY($3) AND ($4 IS NULL OR workspace_id = $4)
-  AND time >= (SELECT start_time FROM replay WHERE id = $5) AND time < (SELECT end_time FROM replay WHERE id = $5)
-ORDER BY position LIMIT $6";
+WHERE position > $1 AND txid + 0 < $2 AND txid + 0 <> ALL($3) AND name = ANY($4)
+  AND ($5 IS NULL OR workspace_id = $5)
+  AND time >= (SELECT start_time FROM replay WHERE id = $6) AND time < (SELECT end_time FROM replay WHERE id = $6)
+ORDER BY position LIMIT $7";
 
 const ADVANCE: &str = "UPDATE replay SET position = $2, sent = sent + $3, update_time = now()
-WHERE id = $1 RETURNING position, before_txid, found, sent, status";
+WHERE id = $1 RETURNING position, published, found, sent, status";
 
 const END: &str = "WITH ended AS (
     UPDATE replay SET status = $2, update_time = now() WHERE id = $1 AND status = 'running' RETURNING *
@@ -89,7 +93,7 @@ pub(super) struct Ask {
 #[derive(Debug, Clone)]
 pub(super) struct Record {
     pub(super) position: i64,
-    before_txid: i64,
+    published: Snapshot,
     pub(super) found: i64,
     pub(super) sent: i64,
     status: String,
@@ -142,21 +146,24 @@ impl Ask {
         names
     }
 
-    /// `$1` to `$4`: which events, of which time and workspace.
-    fn which(&self, text: &'static str, name: &str) -> Statement {
+    /// `$1` to `$6`: which events, of which time and workspace, and up to which moment.
+    fn which(&self, text: &'static str, name: &str, published: &Snapshot) -> Statement {
         let (first, now) = (prost_types::Timestamp { seconds: 0, nanos: 0 }, artel_util::time::now());
         let or = |cell: &Cell, other| cell.clone().or_else(|| value::timestamp(&other));
         let mut statement = Statement::fixed(text).named(Name::of(name));
         statement.push_array(self.names());
-        statement
+        let statement = statement
             .bind(Kind::Timestamp, or(&self.start, first))
             .bind(Kind::Timestamp, or(&self.end, now))
-            .bind(Kind::Uuid, self.workspace.clone())
+            .bind(Kind::Uuid, self.workspace.clone());
+        published.bind_to(statement)
     }
 
     /// How many events there are.
     pub(super) async fn count(&self, system: &Database) -> Result<i64, Error> {
-        let rows = system.query(self.which(COUNT, "replay.count")).await?;
+        let connection = system.connection().await?;
+        let published = published(&connection).await?;
+        let rows = load(&connection, self.which(COUNT, "replay.count", &published)).await?;
         Ok(rows.first().map(|row| number(row, 0)).unwrap_or_default())
     }
 
@@ -169,8 +176,8 @@ impl Ask {
     ) -> Result<Vec<(i64, Outgoing)>, Error> {
         let mut statement = Statement::fixed(PAGE)
             .named(Name::of("replay.page"))
-            .bind(Kind::Bigint, value::bigint(record.position))
-            .bind(Kind::Bigint, value::bigint(record.before_txid));
+            .bind(Kind::Bigint, value::bigint(record.position));
+        statement = record.published.bind_to(statement);
         statement.push_array(self.names());
         let statement = statement
             .bind(Kind::Uuid, self.workspace.clone())
@@ -189,13 +196,15 @@ impl Record {
         ask: &Ask,
         caller: &Caller,
     ) -> Result<Self, Error> {
+        let published = published(connection).await?;
         let statement = ask
-            .which(BEGIN, "replay.begin")
+            .which(BEGIN, "replay.begin", &published)
             .bind(Kind::Uuid, ask.id())
             .bind(Kind::Text, value::text(&ask.service))
             .bind(Kind::Boolean, value::boolean(ask.force))
             .bind(Kind::Text, value::text(&caller.user))
             .bind(Kind::Text, value::text(&caller.service))
+            .bind(Kind::Text, value::text(&published.to_string()))
             .bind(Kind::Uuid, Some(caller.workspace.as_bytes().to_vec()))
             .bind(Kind::Text, value::text(&caller.trace));
         let begun = load(connection, statement).await?;
@@ -269,7 +278,8 @@ impl Record {
         };
         Self {
             position: number(row, 0),
-            before_txid: number(row, 1),
+            // A replay of nothing where it cannot be read, which no version writes.
+            published: Snapshot::read(row, 1).unwrap_or_else(Snapshot::beginning),
             found: number(row, 2),
             sent: number(row, 3),
             status: text(4).unwrap_or_default(),
@@ -320,6 +330,15 @@ async fn load(connection: &AsyncPgConnection, statement: Statement) -> Result<Ve
 
 fn unknown(id: &str) -> Error {
     Error::not_found("REPLAY_NOT_FOUND", format!("There is no replay {id}.")).field("replayId", "is unknown")
+}
+
+/// What all shards have published: they are at moments of one history, of which the earliest is within all others.
+async fn published(connection: &AsyncPgConnection) -> Result<Snapshot, Error> {
+    let rows = load(connection, Statement::fixed(PUBLISHED).named(Name::of("relay.published"))).await?;
+    let moments = rows.iter().map(|row| Snapshot::read(row, 0)).collect::<Option<Vec<_>>>();
+    let least =
+        moments.into_iter().flatten().reduce(|one, other| if one.includes(&other) { other } else { one });
+    least.ok_or_else(|| Error::internal("the relay has lost its cursors"))
 }
 
 fn number(row: &DriverRow, index: usize) -> i64 {

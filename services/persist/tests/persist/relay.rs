@@ -1,9 +1,12 @@
 //! The relay skips nothing, keeps the order of each key, and goes on after whatever happens.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use artel_persist::testing::{TestDatabase, relaying};
+use artel_handle::CancellationToken;
+use artel_persist::testing::{TestDatabase, relaying, relaying_until};
 use artel_proto::order::OrderCancelled;
 use artel_proto::persist::CommitRequest;
 use artel_util::new_id;
@@ -22,10 +25,15 @@ async fn events(client: &Client, count: usize) -> Vec<String> {
     ids
 }
 
-/// The rows of a transaction that commits long after a thousand others were published are published too. Beside it the
-/// naive way, "greater than the last one seen", which loses them: without that this would prove nothing.
+/// By hand, in a transaction of the test's own.
+const TOLD: &str = "INSERT INTO outbox (id, workspace_id, type, name, key, body, actor_user, actor_service, trace)
+    VALUES ($1::text::uuid, $2::text::uuid, 'artel.order.v1.OrderPlaced', 'order.placed', $3, '', '', '', '')";
+
+/// The event of a transaction that commits long after a thousand others were published is published too, and those do
+/// not wait for it. Beside it the naive way, "greater than the last one seen", which loses it: without that this would
+/// prove nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_commits_late_is_not_skipped() {
+async fn an_event_that_commits_late_is_not_skipped_and_holds_nobody_up() {
     let database = TestDatabase::create().await.unwrap();
     let broker = Memory::default();
     // Two copies, as in a mesh that is scaled.
@@ -48,16 +56,15 @@ async fn an_event_that_commits_late_is_not_skipped() {
     let mut slow = database.superuser().await.unwrap();
     let transaction = slow.transaction().await.unwrap();
     let late = new_id();
-    let sql = "INSERT INTO outbox (id, workspace_id, type, name, key, body, actor_user, actor_service, trace)
-               VALUES ($1::text::uuid, $2::text::uuid, 'artel.order.v1.OrderPlaced', 'order.placed', 'k', '', '', '', '')";
-    transaction.execute(sql, &[&late, &WORKSPACE]).await.unwrap();
+    transaction.execute(TOLD, &[&late, &WORKSPACE, &"k"]).await.unwrap();
 
     let started = std::time::Instant::now();
     let mut ids = events(&client, 1_000).await;
     look().await;
-    // Held for 5 s, as a slow transaction may; nothing is to be published past it in the meantime.
+    broker.wait_for(&ids).await;
+    // Held for 5 s, as a slow transaction may.
     tokio::time::sleep(Duration::from_secs(5).saturating_sub(started.elapsed())).await;
-    assert!(broker.ids().is_empty(), "published past a transaction that was still running");
+    assert!(!broker.ids().contains(&late));
     transaction.commit().await.unwrap();
     ids.push(late.clone());
     broker.wait_for(&ids).await;
@@ -66,35 +73,164 @@ async fn an_event_that_commits_late_is_not_skipped() {
     assert_eq!(published.len(), published.iter().collect::<HashSet<_>>().len(), "published twice");
 }
 
-/// Of two transactions that change one row, the one that began later may have the row first. What happened to the row
-/// is told in the order in which it happened. Beside it the order of the transactions' numbers, which is another.
+/// Of three transactions, the first number changes a row after the third did, while the second still runs. Windows that
+/// end at the oldest running transaction, read beside it, hold only the first then, and the order is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_of_a_row_keep_the_order_in_which_it_changed() {
     let database = TestDatabase::create().await.unwrap();
-    let broker = Memory::default();
-    let (service, _relay) = database.relaying(broker.clone()).await.unwrap();
+    let (settings, broker) = (database.settings().unwrap(), Memory::default());
+    let stop = CancellationToken::new();
+    let (service, relay) = relaying_until(stop.clone(), &settings, broker.clone()).await.unwrap();
     let mut ids = events(&client(&service, WORKSPACE), 50).await;
     broker.wait_for(&ids).await;
 
-    let sql = "INSERT INTO outbox (id, workspace_id, type, name, key, body, actor_user, actor_service, trace)
-               VALUES ($1::text::uuid, $2::text::uuid, 'artel.order.v1.OrderPlaced', 'order.placed', 'row', '', '', '', '')";
-    let (mut early, mut late) = (database.superuser().await.unwrap(), database.superuser().await.unwrap());
-    let early = early.transaction().await.unwrap();
-    early.execute("SELECT pg_current_xact_id()", &[]).await.unwrap();
-    let late = late.transaction().await.unwrap();
-    let (first, second) = (new_id(), new_id());
-    late.execute(sql, &[&first, &WORKSPACE]).await.unwrap();
-    late.commit().await.unwrap();
-    early.execute(sql, &[&second, &WORKSPACE]).await.unwrap();
-    early.commit().await.unwrap();
-    ids.extend([first.clone(), second.clone()]);
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        connections.push(database.superuser().await.unwrap());
+    }
+    let [first, second, third] = &mut connections[..] else { panic!() };
+    let number = async |transaction: &tokio_postgres::Transaction<'_>| -> i64 {
+        let sql = "SELECT pg_current_xact_id()::text::bigint";
+        transaction.query_one(sql, &[]).await.unwrap().get(0)
+    };
+    let first = first.transaction().await.unwrap();
+    let one = number(&first).await;
+    let second = second.transaction().await.unwrap();
+    let two = number(&second).await;
+    let third = third.transaction().await.unwrap();
+    let three = number(&third).await;
+    assert!(one < two && two < three);
+    let (before, after, last) = (new_id(), new_id(), new_id());
+    third.execute(TOLD, &[&before, &WORKSPACE, &"row"]).await.unwrap();
+    third.commit().await.unwrap();
+    first.execute(TOLD, &[&after, &WORKSPACE, &"row"]).await.unwrap();
+    first.commit().await.unwrap();
+    ids.extend([before.clone(), after.clone()]);
     broker.wait_for(&ids).await;
-    assert_eq!(broker.ids()[50..], [first.clone(), second.clone()]);
+    assert_eq!(broker.ids()[50..], [before.clone(), after.clone()]);
 
-    let naive = "SELECT id::text FROM outbox WHERE key = 'row' ORDER BY txid, position";
-    let rows = database.superuser().await.unwrap().query(naive, &[]).await.unwrap();
-    let naive: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!(naive, [second, first], "their numbers do not tell: this test would not show a fault");
+    let windows =
+        "SELECT id::text FROM outbox WHERE key = 'row' AND txid >= $1 AND txid < $2 ORDER BY position";
+    let superuser = database.superuser().await.unwrap();
+    let mut torn: Vec<String> = Vec::new();
+    for (from, until) in [(0, two), (two, i64::MAX)] {
+        let rows = superuser.query(windows, &[&from, &until]).await.unwrap();
+        torn.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+    }
+    assert_eq!(torn, [after, before], "windows of numbers keep the order: this test would not show a fault");
+
+    // Another copy goes on from what was written down: the second was still running then.
+    stop.cancel();
+    relay.await.unwrap();
+    second.execute(TOLD, &[&last, &WORKSPACE, &"row"]).await.unwrap();
+    second.commit().await.unwrap();
+    let (_service, _relay) = relaying(&settings, broker.clone()).await.unwrap();
+    broker.wait_for(std::slice::from_ref(&last)).await;
+    assert_eq!(broker.ids().len(), 53, "published twice");
+    assert_eq!(broker.ids()[52], last);
+}
+
+/// Transactions that overlap in every way, each of which has its row when it tells of it, while relays die in the middle
+/// of what they do.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_overlaps_and_whoever_dies_the_order_of_each_row_holds() {
+    const WRITERS: u64 = 12;
+    const EACH: u64 = 60;
+    let database = TestDatabase::create().await.unwrap();
+    let mut settings = database.settings().unwrap();
+    // Small pages, so that windows are broken off within.
+    settings.set_relay_batch(7);
+    let broker = Memory::default();
+    let writing = Arc::new(AtomicBool::new(true));
+    let mut writers = Vec::new();
+    for writer in 0..WRITERS {
+        let mut connection = database.superuser().await.unwrap();
+        writers.push(tokio::spawn(async move {
+            for turn in 0..EACH {
+                let (row, pause) = ((turn * 7 + writer) % 5, (turn * 5 + writer * 3) % 4);
+                let transaction = connection.transaction().await.unwrap();
+                // Its number comes first, the row later, and the end later still.
+                transaction.execute("SELECT pg_current_xact_id()", &[]).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&(row as i64)]).await.unwrap();
+                let key = format!("row {row}");
+                transaction.execute(TOLD, &[&new_id(), &WORKSPACE, &key]).await.unwrap();
+                transaction.commit().await.unwrap();
+            }
+        }));
+    }
+    let relays = {
+        let (writing, broker) = (Arc::clone(&writing), broker.clone());
+        tokio::spawn(async move {
+            while writing.load(Ordering::Relaxed) {
+                let (_service, relay) = relaying(&settings, broker.clone()).await.unwrap();
+                let before = broker.ids().len();
+                while broker.ids().len() < before + 40 && writing.load(Ordering::Relaxed) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                relay.abort();
+                let _ = relay.await;
+            }
+            relaying(&settings, broker).await.unwrap()
+        })
+    };
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    writing.store(false, Ordering::Relaxed);
+    let _last = relays.await.unwrap();
+
+    let sql = "SELECT key, id::text FROM outbox ORDER BY position";
+    let (mut happened, mut all) = (BTreeMap::<String, Vec<String>>::new(), Vec::new());
+    for row in database.superuser().await.unwrap().query(sql, &[]).await.unwrap() {
+        happened.entry(row.get(0)).or_default().push(row.get(1));
+        all.push(row.get::<_, String>(1));
+    }
+    assert_eq!(all.len() as u64, WRITERS * EACH);
+    broker.wait_for(&all).await;
+    let (mut seen, mut told) = (HashSet::new(), BTreeMap::<String, Vec<String>>::new());
+    for event in &broker.0.lock().unwrap().events {
+        if seen.insert(event.id.clone()) {
+            told.entry(event.key.clone()).or_default().push(event.id.clone());
+        }
+    }
+    assert_eq!(told, happened);
+}
+
+/// A cursor and a replay of a version that had no snapshots are gone on from.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_from_before_the_snapshots_is_gone_on_from() {
+    let database = TestDatabase::before("0009_relay").await.unwrap();
+    let postgres = database.superuser().await.unwrap();
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        ids.push(new_id());
+        postgres.execute(TOLD, &[&ids[number], &WORKSPACE, &format!("key {number}")]).await.unwrap();
+    }
+    // Ten are published as a whole, and five of the window behind.
+    postgres
+        .batch_execute(
+            "UPDATE relay SET txid = o.txid + 1, until = (SELECT max(txid) + 1 FROM outbox),
+                position = (SELECT position FROM outbox ORDER BY position OFFSET 14 LIMIT 1)
+             FROM (SELECT txid FROM outbox ORDER BY position OFFSET 9 LIMIT 1) o;
+             INSERT INTO replay (id, service, events, start_time, end_time, force, before_txid, found, actor_user,
+                actor_service)
+             SELECT gen_random_uuid(), 'late', '{order.placed}', '-infinity', 'infinity', false, min(txid), 10, '', ''
+             FROM relay",
+        )
+        .await
+        .unwrap();
+    database.migrate().await.unwrap();
+    let broker = Memory::default();
+    let (service, _relay) = database.relaying(broker.clone()).await.unwrap();
+    ids.extend(events(&client(&service, WORKSPACE), 50).await);
+    broker.wait_for(&ids[15..]).await;
+    let (published, open) = (broker.ids(), ids[15..].to_vec());
+    assert_eq!(published.len(), open.len(), "what was published before is published again");
+    assert_eq!(published[..25], open[..25], "in order");
+    let sql = "SELECT count(*) FROM outbox o, replay r WHERE
+        pg_visible_in_snapshot(o.txid::text::xid8, r.published::pg_snapshot)";
+    assert_eq!(postgres.query_one(sql, &[]).await.unwrap().get::<_, i64>(0), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +298,8 @@ async fn a_database_restored_from_a_dump_goes_on_where_it_was() {
     superuser
         .batch_execute(
             "UPDATE outbox SET txid = txid + 1000000000;
-             UPDATE relay r SET txid = o.txid, until = o.txid + 1, position = o.position
+             UPDATE relay r SET oldest = o.txid, since = format('%1$s:%1$s:', o.txid),
+                until = format('%1$s:%1$s:', o.txid + 1), position = o.position
              FROM (SELECT txid, position FROM outbox ORDER BY txid, position OFFSET 19 LIMIT 1) o",
         )
         .await

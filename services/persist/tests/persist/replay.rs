@@ -118,7 +118,7 @@ async fn replay(
 
 /// Until it is written down that everything is published: only that is replayed.
 async fn noted(postgres: &Postgres) {
-    let open = "SELECT count(*) FROM relay WHERE txid <= (SELECT max(txid) FROM outbox)";
+    let open = "SELECT count(*) FROM relay WHERE oldest <= (SELECT max(txid) FROM outbox)";
     for _ in 0..600 {
         if postgres.query_one(open, &[]).await.unwrap().get::<_, i64>(0) == 0 {
             return;

@@ -29,7 +29,7 @@ async fn told(client: &Client, count: usize) -> Vec<String> {
 
 /// Until it is written down that everything is published.
 async fn noted(postgres: &Postgres) {
-    let open = "SELECT count(*) FROM relay WHERE txid <= (SELECT max(txid) FROM outbox)";
+    let open = "SELECT count(*) FROM relay WHERE oldest <= (SELECT max(txid) FROM outbox)";
     for _ in 0..600 {
         if count(postgres, open).await == 0 {
             return;

@@ -69,7 +69,7 @@ async fn the_policy_holds_where_a_statement_forgets_the_workspace() {
     assert!(client.execute(moved, &[]).await.is_err());
     // The events of all workspaces are the relay's alone.
     assert!(client.query("SELECT 1 FROM outbox", &[]).await.is_err());
-    assert!(client.execute("UPDATE relay SET txid = 0", &[]).await.is_err());
+    assert!(client.execute("UPDATE relay SET oldest = 0", &[]).await.is_err());
 }
 
 #[tokio::test]
