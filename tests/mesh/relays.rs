@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use artel_discovery::Consul;
 use futures::future::join_all;
@@ -167,9 +166,18 @@ async fn two_copies_relay_at_once_and_one_takes_over_from_another() {
             all.then_some(())
         })
         .await;
-        // One more look, for what came twice.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        tap.take(&mut came).await;
+        // What came twice lies before what is told from now on.
+        let (done, seen) = (AtomicBool::new(false), came.len());
+        let shopping = join_all(people.iter().map(|person| shop(person, &product, &done)));
+        let watching = async {
+            eventually("events told later", PATIENCE, async || {
+                tap.take(&mut came).await;
+                (came.len() > seen + 100).then_some(())
+            })
+            .await;
+            done.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(shopping, watching);
         let mut repeated = 0;
         for (order, events) in &told {
             let mut first = Vec::new();

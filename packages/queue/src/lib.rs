@@ -21,5 +21,5 @@ pub use error::{Error, Unfinished};
 pub use event::{Message, Outgoing};
 pub use letters::{DeadLetter, DeadLetters, Pick};
 pub use listener::{Drained, Failure, Handler, Listener, Subscription};
-pub use publisher::{Outcome, Publisher};
+pub use publisher::{Lines, Outcome, Publisher};
 pub use topology::Topology;

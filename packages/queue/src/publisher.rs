@@ -1,18 +1,17 @@
-//! Publishing with confirms. One connection of its own, kept up in the background; several channels, and each key
-//! always on the same one, so that events of a key leave in the order in which they were given.
+//! Publishing with confirms. One connection of its own, kept up in the background, and several channels: a batch has one
+//! to itself until all of it is confirmed, so that its events leave in the order in which they were given, and so that
+//! what the broker says is about none but them.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -20,10 +19,21 @@ use crate::broker::{Backoff, within};
 use crate::event::{Outgoing, short};
 use crate::{Broker, Error, Topology, Unfinished, measure};
 
-/// Channels of a publisher: more let RabbitMQ confirm on more of its processes.
-const CHANNELS: usize = 4;
-/// Unconfirmed messages on one channel at most.
-const WINDOW: usize = 500;
+/// What a publisher may have under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lines {
+    /// Batches at once: each has a channel of its own. More let RabbitMQ confirm on more of its processes.
+    pub channels: usize,
+    /// Unconfirmed messages of one batch at most.
+    pub window: usize,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { channels: 4, window: 500 }
+    }
+}
+
 /// How long a batch waits for a connection, and then for its confirms.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(30);
@@ -64,7 +74,6 @@ impl Drop for Inner {
 /// A message with its address, ready for the wire.
 pub(crate) struct Envelope<'a> {
     pub id: &'a str,
-    pub lane: &'a str,
     pub exchange: ShortString,
     pub routing_key: ShortString,
     pub properties: BasicProperties,
@@ -76,11 +85,22 @@ impl Publisher {
     /// inside a tokio runtime. Returns at once; [`Publisher::ready`] waits.
     #[must_use]
     pub fn connect(broker: &Broker, topology: &Topology) -> Self {
+        Self::with(broker, topology, Lines::default())
+    }
+
+    /// The same with more or less under way at once.
+    #[must_use]
+    pub fn with(broker: &Broker, topology: &Topology, lines: Lines) -> Self {
         let (sessions, sessions_seen) = watch::channel(None);
         let (connected, connected_seen) = watch::channel(false);
         let stop = CancellationToken::new();
-        let keeper =
-            Keeper { broker: broker.named("publisher"), topology: topology.clone(), sessions, connected };
+        let keeper = Keeper {
+            broker: broker.named("publisher"),
+            topology: topology.clone(),
+            lines,
+            sessions,
+            connected,
+        };
         tokio::spawn(keeper.run(stop.clone()));
         let inner = Inner {
             service: broker.name().to_owned(),
@@ -108,37 +128,38 @@ impl Publisher {
 
     /// Publishes a batch and waits until each event of it is confirmed. The outcomes come in the order of the batch.
     ///
-    /// Events of one key keep their order, over batches too where one is awaited before the next.
+    /// The events keep their order, over batches too where one is awaited before the next.
     ///
     /// # Errors
     /// [`Unfinished`] says which events the broker did answer for; the others are to be published again.
     pub async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
         let exchange = self.inner.topology.exchange();
         let envelopes = batch.iter().map(|event| envelope(event, &exchange, &event.name)).collect();
-        self.tell(batch, envelopes).await
+        self.tell(batch, envelopes, Way::Main).await
     }
 
     /// The same, but straight into the queue of one service, whatever it listens to: nobody else hears of it.
-    /// [`Outcome::Unroutable`] where there is no such queue.
+    /// [`Outcome::Unroutable`] where there is no such queue. All of these share one channel, beside those of others.
     ///
     /// # Errors
     /// [`Unfinished`], as in [`Publisher::publish`].
     pub async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
         let queue = self.inner.topology.queue(service);
         let envelopes = batch.iter().map(|event| envelope(event, "", &queue)).collect();
-        self.tell(batch, envelopes).await
+        self.tell(batch, envelopes, Way::Aside).await
     }
 
     async fn tell(
         &self,
         batch: &[Outgoing],
         envelopes: Result<Vec<Envelope<'_>>, Error>,
+        way: Way,
     ) -> Result<Vec<Outcome>, Unfinished> {
         let envelopes = envelopes.map_err(|cause| Unfinished { outcomes: vec![None; batch.len()], cause })?;
         for event in batch {
             measure::published(&event.name);
         }
-        let result = self.send(envelopes).await;
+        let result = self.send(envelopes, way).await;
         let settled = |(event, outcome): (&Outgoing, Outcome)| {
             measure::settled(&event.name, outcome);
             measure::traced(&self.inner.service, event);
@@ -155,35 +176,22 @@ impl Publisher {
 
     /// Sends one message to one queue.
     pub(crate) async fn forward(&self, envelope: Envelope<'_>) -> Result<Outcome, Error> {
-        let outcomes = self.send(vec![envelope]).await.map_err(|unfinished| unfinished.cause)?;
+        let outcomes = self.send(vec![envelope], Way::Main).await.map_err(|unfinished| unfinished.cause)?;
         Ok(outcomes.first().copied().unwrap_or(Outcome::Unroutable))
     }
 
-    async fn send(&self, envelopes: Vec<Envelope<'_>>) -> Result<Vec<Outcome>, Unfinished> {
-        let mut outcomes = vec![None; envelopes.len()];
+    async fn send(&self, envelopes: Vec<Envelope<'_>>, way: Way) -> Result<Vec<Outcome>, Unfinished> {
         if envelopes.is_empty() {
             return Ok(Vec::new());
         }
         let session = match self.session(CONNECTED_WITHIN).await {
             Ok(session) => session,
-            Err(cause) => return Err(Unfinished { outcomes, cause }),
+            Err(cause) => return Err(Unfinished { outcomes: vec![None; envelopes.len()], cause }),
         };
-        let mut shares: Vec<Vec<(usize, &Envelope)>> = vec![Vec::new(); session.channels.len()];
-        for (index, envelope) in envelopes.iter().enumerate() {
-            shares[shard(envelope.lane, session.channels.len())].push((index, envelope));
-        }
-        let shares = session.channels.iter().zip(&shares).filter(|(_, share)| !share.is_empty());
-        let sent = join_all(shares.map(|(channel, share)| session.send(channel, share))).await;
-        let mut first = None;
-        for (answers, failure) in sent {
-            for (index, outcome) in answers {
-                outcomes[index] = Some(outcome);
-            }
-            first = first.or(failure);
-        }
+        let (outcomes, failure) = session.send(&envelopes, way).await;
         match outcomes.iter().copied().collect::<Option<Vec<Outcome>>>() {
             Some(outcomes) => Ok(outcomes),
-            None => Err(Unfinished { outcomes, cause: first.unwrap_or(Error::Refused) }),
+            None => Err(Unfinished { outcomes, cause: failure.unwrap_or(Error::Refused) }),
         }
     }
 
@@ -206,7 +214,6 @@ impl Publisher {
 fn envelope<'a>(event: &'a Outgoing, exchange: &str, routing_key: &str) -> Result<Envelope<'a>, Error> {
     Ok(Envelope {
         id: &event.id,
-        lane: if event.key.is_empty() { &event.id } else { &event.key },
         exchange: short("the exchange's name", exchange)?,
         routing_key: short("the routing key", routing_key)?,
         properties: event.properties()?,
@@ -214,61 +221,102 @@ fn envelope<'a>(event: &'a Outgoing, exchange: &str, routing_key: &str) -> Resul
     })
 }
 
-fn shard(lane: &str, channels: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    lane.hash(&mut hasher);
-    usize::try_from(hasher.finish() % channels.max(1) as u64).unwrap_or_default()
+/// By which channels a batch goes.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Main,
+    /// Beside them, so that they are not held up.
+    Aside,
+}
+
+/// Channels that a batch takes one of.
+#[derive(Debug)]
+struct Channels {
+    free: Mutex<Vec<Channel>>,
+    room: Semaphore,
+}
+
+/// A channel that nobody else has meanwhile.
+struct Taken<'a> {
+    channel: Channel,
+    of: &'a Channels,
+    _room: SemaphorePermit<'a>,
+}
+
+impl Channels {
+    async fn open(connection: &Connection, count: usize) -> lapin::Result<Self> {
+        let mut channels = Vec::with_capacity(count);
+        for _ in 0..count {
+            let channel = connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            channels.push(channel);
+        }
+        Ok(Self { room: Semaphore::new(channels.len()), free: Mutex::new(channels) })
+    }
+
+    /// Waits for one; whoever came first has it first.
+    async fn take(&self) -> Option<Taken<'_>> {
+        let room = self.room.acquire().await.ok()?;
+        let channel = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        Some(Taken { channel, of: self, _room: room })
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.of.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.channel.clone());
+    }
 }
 
 /// One connection, from its opening until anything on it fails.
 #[derive(Debug)]
 struct Session {
     connection: Connection,
-    channels: Vec<Mutex<Channel>>,
+    main: Channels,
+    aside: Channels,
+    window: usize,
     /// Cancelled by whoever finds that a channel can't be trusted any more.
     broken: CancellationToken,
 }
 
 impl Session {
-    async fn open(broker: &Broker, topology: &Topology) -> Result<Self, Error> {
+    async fn open(broker: &Broker, topology: &Topology, lines: Lines) -> Result<Self, Error> {
         let connection = broker.connect().await?;
         let setup = async {
-            let mut channels = Vec::with_capacity(CHANNELS);
-            for _ in 0..CHANNELS {
-                let channel = connection.create_channel().await?;
-                channel.confirm_select(ConfirmSelectOptions::default()).await?;
-                channels.push(channel);
-            }
-            topology.declare_exchange(&channels[0]).await?;
-            lapin::Result::Ok(channels)
+            let main = Channels::open(&connection, lines.channels.max(1)).await?;
+            let aside = Channels::open(&connection, 1).await?;
+            topology.declare_exchange(&connection.create_channel().await?).await?;
+            lapin::Result::Ok((main, aside))
         };
-        let channels = within(SETUP_WITHIN, setup).await?.into_iter().map(Mutex::new).collect();
-        Ok(Self { connection, channels, broken: CancellationToken::new() })
+        let (main, aside) = within(SETUP_WITHIN, setup).await?;
+        Ok(Self { connection, main, aside, window: lines.window.max(1), broken: CancellationToken::new() })
     }
 
-    /// Sends what falls to one channel, a window at a time, and says what the broker answered for.
-    async fn send(
-        &self,
-        channel: &Mutex<Channel>,
-        share: &[(usize, &Envelope<'_>)],
-    ) -> (Vec<(usize, Outcome)>, Option<Error>) {
-        let mut answers = Vec::with_capacity(share.len());
+    /// Sends a batch, a window at a time, and says what the broker answered for.
+    async fn send(&self, batch: &[Envelope<'_>], way: Way) -> (Vec<Option<Outcome>>, Option<Error>) {
+        let mut outcomes = vec![None; batch.len()];
         let deadline = Instant::now() + CONFIRMED_WITHIN;
-        let Ok(channel) = timeout_at(deadline, channel.lock()).await else {
-            return (answers, Some(Error::Slow(CONFIRMED_WITHIN)));
+        let channels = match way {
+            Way::Main => &self.main,
+            Way::Aside => &self.aside,
+        };
+        let Ok(Some(taken)) = timeout_at(deadline, channels.take()).await else {
+            return (outcomes, Some(Error::Slow(CONFIRMED_WITHIN)));
         };
         // Whoever stops waiting halfway leaves confirms behind that the next batch would take for its own.
         let abandoned = self.broken.clone().drop_guard();
-        for window in share.chunks(WINDOW) {
-            if let Err(cause) = send_window(&channel, window, deadline, &mut answers).await {
-                if matches!(cause, Error::Refused) {
-                    abandoned.disarm();
-                }
-                return (answers, Some(cause));
+        let mut failure = None;
+        for (window, outcomes) in batch.chunks(self.window).zip(outcomes.chunks_mut(self.window)) {
+            if let Err(cause) = send_window(&taken.channel, window, deadline, outcomes).await {
+                failure = Some(cause);
+                break;
             }
         }
+        if !matches!(failure, None | Some(Error::Refused)) {
+            return (outcomes, failure);
+        }
         abandoned.disarm();
-        (answers, None)
+        (outcomes, failure)
     }
 
     /// Returns when the connection is of no more use.
@@ -301,13 +349,13 @@ impl Session {
 /// Puts a window on the wire in one go and awaits its confirms together.
 async fn send_window(
     channel: &Channel,
-    window: &[(usize, &Envelope<'_>)],
+    window: &[Envelope<'_>],
     deadline: Instant,
-    answers: &mut Vec<(usize, Outcome)>,
+    outcomes: &mut [Option<Outcome>],
 ) -> Result<(), Error> {
     let options = BasicPublishOptions { mandatory: true, ..Default::default() };
     let mut writes = Vec::with_capacity(window.len());
-    for (_, envelope) in window {
+    for envelope in window {
         let (exchange, routing_key) = (envelope.exchange.clone(), envelope.routing_key.clone());
         let mut write = Box::pin(channel.basic_publish(
             exchange,
@@ -329,18 +377,18 @@ async fn send_window(
     let mut returned = HashSet::new();
     let slow = || Error::Slow(CONFIRMED_WITHIN);
     let mut confirms = Vec::with_capacity(window.len());
-    for ((index, envelope), (write, ready)) in window.iter().zip(writes) {
+    for (index, (write, ready)) in writes.into_iter().enumerate() {
         let written = match ready {
             Some(result) => Ok(result),
             None => timeout_at(deadline, write).await,
         };
         match written {
-            Ok(Ok(confirm)) => confirms.push((*index, envelope.id, confirm)),
+            Ok(Ok(confirm)) => confirms.push((index, confirm)),
             Ok(Err(error)) => failure = failure.or(Some(error.into())),
             Err(_) => failure = failure.or_else(|| Some(slow())),
         }
     }
-    for (index, id, confirm) in confirms {
+    for (index, confirm) in confirms {
         match timeout_at(deadline, confirm).await {
             Ok(Ok(Confirmation::Ack(message))) => {
                 // lapin hands a returned message out with whichever confirm comes next, not with its own: go by its id.
@@ -348,7 +396,7 @@ async fn send_window(
                     message.properties.message_id().as_ref().map(ToString::to_string)
                 };
                 returned.extend(message.as_ref().and_then(id_of));
-                confirmed.push((index, id));
+                confirmed.push(index);
             }
             Ok(Ok(Confirmation::Nack(_) | Confirmation::NotRequested)) => {
                 failure = failure.or(Some(Error::Refused));
@@ -357,9 +405,10 @@ async fn send_window(
             Err(_) => failure = failure.or_else(|| Some(slow())),
         }
     }
-    answers.extend(confirmed.into_iter().map(|(index, id)| {
-        (index, if returned.contains(id) { Outcome::Unroutable } else { Outcome::Confirmed })
-    }));
+    for index in confirmed {
+        let is_returned = returned.contains(window[index].id);
+        outcomes[index] = Some(if is_returned { Outcome::Unroutable } else { Outcome::Confirmed });
+    }
     failure.map_or(Ok(()), Err)
 }
 
@@ -367,6 +416,7 @@ async fn send_window(
 struct Keeper {
     broker: Broker,
     topology: Topology,
+    lines: Lines,
     sessions: watch::Sender<Option<Arc<Session>>>,
     connected: watch::Sender<bool>,
 }
@@ -385,7 +435,7 @@ impl Keeper {
     async fn keep(&self) {
         let mut backoff = Backoff::default();
         loop {
-            match Session::open(&self.broker, &self.topology).await {
+            match Session::open(&self.broker, &self.topology, self.lines).await {
                 Ok(session) => {
                     let session = Arc::new(session);
                     self.sessions.send_replace(Some(session.clone()));

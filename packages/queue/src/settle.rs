@@ -204,12 +204,10 @@ impl Desk {
         };
         let properties = forwarded(&work.delivery.properties, changes);
         let id = properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default();
-        let lane = work.lane();
         let mut backoff = Backoff::default();
         while work.is_ours() {
             let envelope = Envelope {
                 id: &id,
-                lane: &lane,
                 exchange: "".into(),
                 routing_key: routing_key.clone(),
                 properties: properties.clone(),

@@ -54,7 +54,7 @@ pub const SECTION: Shape = Shape::of::<Settings>();
 pub async fn service(host: Host) -> anyhow::Result<Service> {
     let settings = host.settings::<Settings>()?.get();
     let persist = Arc::new(Persist::open(&settings).await?);
-    let publisher = Publisher::connect(&host.broker()?, &Topology::default());
+    let publisher = Publisher::with(&host.broker()?, &Topology::default(), settings.lines());
     let relay = Relay::of(&persist, publisher, &settings);
     let (sealer, history) = (persist.sealer(&settings), Arc::clone(&persist.history));
     let (watched, keys, outbox) = (Arc::clone(&persist), persist.system.clone(), persist.system.clone());

@@ -5,6 +5,7 @@ use anyhow::ensure;
 use artel_config::{Secret, Section};
 use artel_proto::annotations;
 use artel_proto::persist::Consistency;
+use artel_queue::Lines;
 use artel_util::Error;
 use futures::future::{BoxFuture, OptionFuture};
 use serde::Deserialize;
@@ -50,6 +51,7 @@ pub struct Settings {
     pub(crate) idempotency_days: u64,
     pub(crate) outbox_days: i32,
     pub(crate) relay_batch: usize,
+    pub(crate) relay_pages: usize,
     pub(crate) relay_poll_ms: u64,
     pub(crate) sweep_minutes: u64,
     pub(crate) seal_key: Secret,
@@ -84,6 +86,7 @@ impl Section for Settings {
         within("idempotency_days", self.idempotency_days, 3_650)?;
         within("outbox_days", u64::try_from(self.outbox_days).unwrap_or_default(), 3_650)?;
         within("relay_batch", self.relay_batch as u64, 10_000)?;
+        within("relay_pages", self.relay_pages as u64, 64)?;
         within("relay_poll_ms", self.relay_poll_ms, 60_000)?;
         within("sweep_minutes", self.sweep_minutes, 1_440)?;
         within("seal_ms", self.seal_ms, 3_600_000)?;
@@ -106,6 +109,11 @@ impl Settings {
     /// Groups of one workspace at once, and commits in each.
     pub fn set_commit_groups(&mut self, lanes: usize, commits: usize) {
         (self.commit_lanes, self.commit_group) = (lanes, commits);
+    }
+
+    /// What the relay may have under way to the broker.
+    pub(crate) fn lines(&self) -> Lines {
+        Lines { channels: self.relay_pages, window: self.relay_batch }
     }
 
     fn groups(&self) -> Bounds {

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use artel_queue::{Message, Outcome, Outgoing};
+use artel_queue::{Lines, Message, Outcome, Outgoing, Publisher};
 use chrono::{TimeDelta, Utc};
 
-use crate::world::{Does, Seen, World, body, eventually, keeps, made};
+use crate::world::{Does, LIMIT, SERVICE, Seen, World, body, eventually, keeps, made};
 
 #[tokio::test]
 async fn an_event_arrives_as_it_was_sent() {
@@ -39,7 +39,7 @@ async fn what_nobody_listens_to_is_told_from_what_is_confirmed() {
     let seen = Seen::<Message>::default();
     let listener = world.listen(world.subscription(), keeps(&seen)).await;
     let publisher = world.publisher().await;
-    // More than a window a channel, and every third one has no queue.
+    // More than a window, and every third one has no queue.
     let batch: Vec<Outgoing> = (0..3000)
         .map(|n| {
             let event = made(&format!("key-{}", n % 50), &n.to_string());
@@ -53,6 +53,61 @@ async fn what_nobody_listens_to_is_told_from_what_is_confirmed() {
     }
     seen.reaches(2000).await;
     assert!(publisher.publish(&[]).await.unwrap().is_empty());
+    drop(listener);
+    world.clean().await;
+}
+
+/// RabbitMQ confirms batches together, and lapin hands what was returned out with any of them.
+#[tokio::test]
+async fn batches_side_by_side_are_each_told_what_became_of_their_own() {
+    let world = World::new();
+    let seen = Seen::<Message>::default();
+    let listener = world.listen(world.subscription(), keeps(&seen)).await;
+    let publisher = world.publisher().await;
+    let batches = (0..12).map(|batch| {
+        let publisher = publisher.clone();
+        async move {
+            let events: Vec<Outgoing> = (0..300)
+                .map(|n| {
+                    let event = made(&format!("{batch}-{n}"), "");
+                    let is_ignored = (n + batch) % (batch + 2) == 0;
+                    if is_ignored { Outgoing { name: "thing.ignored".to_owned(), ..event } } else { event }
+                })
+                .collect();
+            let outcomes = publisher.publish(&events).await.unwrap();
+            let wrong = events.iter().zip(outcomes).filter(|(event, outcome)| {
+                (event.name == "thing.ignored") != (*outcome == Outcome::Unroutable)
+            });
+            wrong.count()
+        }
+    });
+    assert_eq!(futures::future::join_all(batches).await, [0; 12]);
+    drop(listener);
+    world.clean().await;
+}
+
+/// Beside a replay without end, one event after another is published on the only channel that there is for them.
+#[tokio::test]
+async fn what_is_sent_again_does_not_hold_up_what_happens_now() {
+    let world = World::new();
+    let seen = Seen::<Message>::default();
+    let listener = world.listen(world.subscription(), keeps(&seen)).await;
+    let publisher = Publisher::with(&world.broker, &world.topology, Lines { channels: 1, window: 50 });
+    publisher.ready(LIMIT).await.unwrap();
+    let again: Vec<Outgoing> = (0..20_000).map(|n| made(&n.to_string(), "again")).collect();
+    let mut resending = std::pin::pin!(publisher.resend(SERVICE, &again));
+    let mut live = std::pin::pin!(async {
+        for n in 0..20 {
+            publisher.publish(&[made(&n.to_string(), "now")]).await.unwrap();
+        }
+    });
+    tokio::select! {
+        biased;
+        _ = &mut resending => panic!("what happened now waited for all that was sent again"),
+        () = &mut live => {}
+    }
+    assert_eq!(resending.await.unwrap().len(), 20_000);
+    seen.reaches(20_020).await;
     drop(listener);
     world.clean().await;
 }

@@ -10,13 +10,13 @@
 //! dies loses its locks with its connection, and whoever takes them over goes on from the cursors it left, and may publish
 //! a batch twice: listeners know an event by its id.
 
+mod flow;
 mod outbox;
 mod runs;
 mod shards;
 mod wake;
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,16 +25,14 @@ use artel_handle::CancellationToken;
 use artel_queue::{Outcome, Outgoing, Publisher, Unfinished};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
-use self::outbox::Page;
-use self::runs::{Run, Runs};
+use self::flow::Course;
+use self::runs::Runs;
 use crate::database::Database;
 use crate::failure::Failure;
-use crate::measure::Name;
 use crate::persist::{Persist, Settings};
 use crate::replay::resend;
-use crate::sql::Statement;
 
 pub(crate) use self::outbox::event;
 pub(crate) use self::wake::Wake;
@@ -43,8 +41,6 @@ pub(crate) use self::wake::Wake;
 const TEND: Duration = Duration::from_millis(500);
 /// How often a copy counts what waits.
 const COUNT: Duration = Duration::from_secs(5);
-/// How often a copy shows PostgreSQL that it is alive while it waits for the broker.
-const ALIVE: Duration = Duration::from_secs(1);
 /// The pauses after a failure: from, up to.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -77,8 +73,9 @@ pub(crate) struct Relay<B> {
     broker: Arc<B>,
     /// Told by each commit that has events.
     wake: Arc<Wake>,
-    /// Events published together.
+    /// Events published together, and how many such pages at once.
     batch: usize,
+    pages: usize,
     /// How often to look for events that were not told of.
     poll: Duration,
     /// The names of the events that nobody listens to, as far as it was said.
@@ -97,15 +94,6 @@ async fn rest(time: Duration, stop: &CancellationToken) {
     let _ = stop.run_until_cancelled(sleep(time)).await;
 }
 
-/// Keeps PostgreSQL from taking the connection for dead.
-async fn stay(connection: &AsyncPgConnection) -> Infallible {
-    while {
-        sleep(ALIVE).await;
-        Statement::fixed("SELECT 1").named(Name::of("relay.stay")).load(connection).await.is_ok()
-    } {}
-    std::future::pending().await
-}
-
 impl<B: Broker> Relay<B> {
     pub(crate) fn of(persist: &Persist, broker: B, settings: &Settings) -> Self {
         let broker = Arc::new(broker);
@@ -116,6 +104,7 @@ impl<B: Broker> Relay<B> {
             broker,
             wake: Arc::clone(&persist.wake),
             batch: settings.relay_batch,
+            pages: settings.relay_pages,
             poll: Duration::from_millis(settings.relay_poll_ms),
             told: Mutex::default(),
         }
@@ -155,92 +144,42 @@ impl<B: Broker> Relay<B> {
         }
         outbox::prepare(&connection).await?;
         let mut runs = Runs::default();
-        // The page that was read while the one before it was confirmed.
-        let mut ahead: Option<Page> = None;
         let (mut tend, mut count) = (Instant::now(), Instant::now() + COUNT);
-        // Until then there is nothing to read, unless somebody says so.
-        let mut quiet = Instant::now();
         loop {
             if stop.is_cancelled() {
                 return self.save(&connection, &mut runs).await;
             }
             if Instant::now() >= tend {
                 tend = Instant::now() + TEND;
-                if self.tend(&connection, &mut runs).await? {
-                    (ahead, quiet) = (None, Instant::now());
-                }
+                self.tend(&connection, &mut runs).await?;
             }
             if Instant::now() >= count {
                 count = Instant::now() + COUNT;
                 self.count(&connection, &mut runs).await?;
             }
-            if Instant::now() < quiet {
-                let woken = timeout_at(quiet.min(tend), self.wake.notified());
-                if let Some(Ok(())) = stop.run_until_cancelled(woken).await {
-                    quiet = Instant::now();
-                }
-                continue;
-            }
-            let are_one = runs.are_one();
+            let is_patient = runs.are_one();
             let Some((run, bound)) = runs.next() else {
                 tell_age(&[]);
                 rest(TEND, stop).await;
                 continue;
             };
-            let page = match ahead.take() {
-                Some(page) => page,
-                None => Page::read(&connection, &run.shards, run.cursor.clone(), bound, self.batch).await?,
-            };
-            tell_age(&page.events);
-            if page.events.is_empty() {
-                run.unsaved |= page.passed;
-                run.cursor = page.end();
-                runs.merge();
-                if are_one {
-                    *pause = PAUSE.0;
-                    quiet = Instant::now() + self.poll;
-                }
-                continue;
+            let (course, before) = (Course { bound, is_patient, due: tend }, run.cursor.clone());
+            let unfinished = self.flow(&connection, run, course, stop).await?;
+            // The broker takes something.
+            if unfinished.is_none() || run.cursor != before {
+                *pause = PAUSE.0;
             }
-            // The next page is read while this one is confirmed.
-            let next = async {
-                if !are_one {
-                    return Ok(None);
-                }
-                Page::read(&connection, &run.shards, page.end(), None, self.batch).await.map(Some)
-            };
-            let (published, next) = futures::join!(self.publish(&connection, &page.events), next);
-            match published {
-                Ok(outcomes) => {
-                    *pause = PAUSE.0;
-                    self.settle(&connection, run, &page, &outcomes).await?;
-                    ahead = next?;
-                }
-                Err(unfinished) => {
-                    let known = unfinished.outcomes.iter().map_while(|outcome| *outcome).collect::<Vec<_>>();
-                    self.settle(&connection, run, &page, &known).await?;
-                    tracing::warn!(open = unfinished.open(), cause = %unfinished.cause, "events wait for the broker");
-                    rest(*pause, stop).await;
-                    *pause = (*pause * 2).min(PAUSE.1);
-                }
+            if let Some(unfinished) = unfinished {
+                tracing::warn!(open = unfinished.open(), cause = %unfinished.cause, "events wait for the broker");
+                rest(*pause, stop).await;
+                *pause = (*pause * 2).min(PAUSE.1);
             }
             runs.merge();
         }
     }
 
-    async fn publish(
-        &self,
-        connection: &AsyncPgConnection,
-        events: &[Outgoing],
-    ) -> Result<Vec<Outcome>, Unfinished> {
-        tokio::select! {
-            published = self.broker.publish(events) => published,
-            never = stay(connection) => match never {},
-        }
-    }
-
-    /// Sees to it that this copy has its share, neither more nor less. True where it has other shards than before.
-    async fn tend(&self, connection: &AsyncPgConnection, runs: &mut Runs) -> Result<bool, Failure> {
+    /// Sees to it that this copy has its share, neither more nor less.
+    async fn tend(&self, connection: &AsyncPgConnection, runs: &mut Runs) -> Result<(), Failure> {
         self.save(connection, runs).await?;
         let before = runs.held();
         let share = shards::balance(connection, runs).await?;
@@ -250,7 +189,7 @@ impl<B: Broker> Relay<B> {
         if held != before {
             tracing::info!(shards = held, before, copies = share.copies, "relaying");
         }
-        Ok(held != before)
+        Ok(())
     }
 
     /// Writes down how far the shards are that had nothing to publish: whoever takes them over need not look there again.
@@ -277,34 +216,5 @@ impl<B: Broker> Relay<B> {
         if told.insert(event.name.clone()) {
             tracing::warn!(event = event.name, id = event.id, "nobody listens to this event");
         }
-    }
-
-    /// Moves the cursor behind the events that the broker answered for, and notes those that nobody wants.
-    async fn settle(
-        &self,
-        connection: &AsyncPgConnection,
-        run: &mut Run,
-        page: &Page,
-        outcomes: &[Outcome],
-    ) -> Result<(), Failure> {
-        if outcomes.is_empty() {
-            return Ok(());
-        }
-        let unwanted = page.events.iter().zip(&page.positions).zip(outcomes);
-        let unwanted = unwanted.filter(|(_, outcome)| **outcome == Outcome::Unroutable);
-        let unwanted: Vec<i64> = unwanted
-            .map(|((event, position), _)| {
-                self.tell_unwanted(event);
-                *position
-            })
-            .collect();
-        metrics::counter!("artel_persist_events_relayed_total").increment(outcomes.len() as u64);
-        metrics::counter!("artel_persist_events_unroutable_total").increment(unwanted.len() as u64);
-        // Only of those shards that had events: of the others there is nothing up to here.
-        let place = page.place(outcomes.len());
-        outbox::advance(connection, &place, &page.shards(outcomes.len()), &unwanted).await?;
-        run.cursor = place;
-        run.unsaved = true;
-        Ok(())
     }
 }

@@ -28,7 +28,7 @@ use crate::relay::Broker;
 
 /// The name that operators' calls go by.
 const OPERATOR: &str = "operator";
-/// Events sent together: few, since those that happen now go out beside them.
+/// Events sent together: few, so that the one channel of all replays is nobody's for long.
 const BATCH: usize = 200;
 /// How often another's replay is looked at.
 const LOOK: Duration = Duration::from_millis(250);

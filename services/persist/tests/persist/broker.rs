@@ -67,6 +67,65 @@ impl Memory {
     }
 }
 
+/// A broker that takes its time, keeps an eye on which keys are on their way, and refuses some of what it is given: of a
+/// batch that it refuses it takes the rest all the same, as RabbitMQ does where a queue is full for a moment.
+#[derive(Clone, Default)]
+pub struct Slow {
+    pub ledger: Memory,
+    pub way: Arc<Mutex<Way>>,
+}
+
+#[derive(Default)]
+pub struct Way {
+    batches: usize,
+    keys: HashSet<String>,
+    under_way: usize,
+    /// Batches on their way at once at most.
+    pub most: usize,
+    /// A key was on its way twice.
+    pub met: bool,
+}
+
+impl Broker for Slow {
+    async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        let keys: HashSet<String> = batch.iter().map(|event| event.key.clone()).collect();
+        let number = {
+            let mut way = self.way.lock().unwrap();
+            way.met |= !way.keys.is_disjoint(&keys);
+            way.keys.extend(keys.iter().cloned());
+            (way.batches, way.under_way) = (way.batches + 1, way.under_way + 1);
+            way.most = way.most.max(way.under_way);
+            way.batches
+        };
+        // Later ones are often answered first.
+        tokio::time::sleep(Duration::from_millis([9, 2, 5, 1][number % 4])).await;
+        let refused = (number % 5 == 0).then_some(batch.len() / 2);
+        {
+            let mut way = self.way.lock().unwrap();
+            way.under_way -= 1;
+            way.keys.retain(|key| !keys.contains(key));
+        }
+        let Some(refused) = refused else { return self.ledger.publish(batch).await };
+        // Of one key nothing overtakes what was refused, within a batch.
+        let key = &batch[refused].key;
+        let taken =
+            |index: usize, event: &Outgoing| index != refused && (index < refused || event.key != *key);
+        let known: Vec<Option<Outcome>> = batch
+            .iter()
+            .enumerate()
+            .map(|(index, event)| taken(index, event).then_some(Outcome::Confirmed))
+            .collect();
+        let events =
+            batch.iter().zip(&known).filter(|(_, outcome)| outcome.is_some()).map(|(event, _)| event.clone());
+        self.ledger.0.lock().unwrap().events.extend(events);
+        Err(Unfinished { outcomes: known, cause: artel_queue::Error::Refused })
+    }
+
+    async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+        self.ledger.resend(service, batch).await
+    }
+}
+
 /// A broker that never answers.
 pub struct Nowhere;
 

@@ -548,6 +548,11 @@ async fn the_queue_is_bounded_and_says_when_to_come_again() {
         assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, "COMMIT_QUEUE_FULL"));
         assert_eq!(error.get("limit"), Some("persist.commit_queue"));
         assert!(error.is_transient() && error.message().contains("Try again"));
+        // As RetryInfo: the error came over gRPC.
+        assert!(
+            error.wait().is_some_and(|wait| !wait.is_zero() && wait < Duration::from_secs(5)),
+            "{error:?}"
+        );
     }
     take().await.unwrap();
     assert_eq!(client.get::<Product>(&product.id).await.unwrap().stock, 989);

@@ -12,7 +12,7 @@ use artel_proto::persist::CommitRequest;
 use artel_util::new_id;
 use futures::future::try_join_all;
 
-use crate::broker::Memory;
+use crate::broker::{Memory, Slow};
 use crate::support::*;
 
 async fn events(client: &Client, count: usize) -> Vec<String> {
@@ -180,12 +180,8 @@ async fn whatever_overlaps_and_whoever_dies_the_order_of_each_row_holds() {
     writing.store(false, Ordering::Relaxed);
     let _last = relays.await.unwrap();
 
-    let sql = "SELECT key, id::text FROM outbox ORDER BY position";
-    let (mut happened, mut all) = (BTreeMap::<String, Vec<String>>::new(), Vec::new());
-    for row in database.superuser().await.unwrap().query(sql, &[]).await.unwrap() {
-        happened.entry(row.get(0)).or_default().push(row.get(1));
-        all.push(row.get::<_, String>(1));
-    }
+    let happened = by_key(&database.superuser().await.unwrap()).await;
+    let all: Vec<String> = happened.values().flatten().cloned().collect();
     assert_eq!(all.len() as u64, WRITERS * EACH);
     broker.wait_for(&all).await;
     let (mut seen, mut told) = (HashSet::new(), BTreeMap::<String, Vec<String>>::new());
@@ -195,6 +191,47 @@ async fn whatever_overlaps_and_whoever_dies_the_order_of_each_row_holds() {
         }
     }
     assert_eq!(told, happened);
+}
+
+/// Pages follow each other without waiting for confirms, but none follows one that has events of the same key: what is
+/// refused there would come after what happened later.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_on_their_way_together_but_never_two_with_one_key() {
+    let database = TestDatabase::create().await.unwrap();
+    let (mut settings, broker) = (database.settings().unwrap(), Slow::default());
+    settings.set_relay_batch(5);
+    let postgres = database.superuser().await.unwrap();
+    let mut all = Vec::new();
+    for number in 0..400 {
+        // Long ways without a key that comes again, and short ones with little else.
+        let key =
+            if number % 100 < 60 { format!("key {}", number % 37) } else { format!("hot {}", number % 3) };
+        all.push(new_id());
+        postgres.execute(TOLD, &[&all[number], &WORKSPACE, &key]).await.unwrap();
+    }
+    let (_service, _relay) = relaying(&settings, broker.clone()).await.unwrap();
+    broker.ledger.wait_for(&all).await;
+    {
+        let way = broker.way.lock().unwrap();
+        assert!(way.most > 1, "pages wait for each other");
+        assert!(!way.met, "events of one key were on their way in two pages");
+    }
+    let (mut seen, mut told) = (HashSet::new(), BTreeMap::<String, Vec<String>>::new());
+    for event in &broker.ledger.0.lock().unwrap().events {
+        if seen.insert(event.id.clone()) {
+            told.entry(event.key.clone()).or_default().push(event.id.clone());
+        }
+    }
+    assert_eq!(told, by_key(&postgres).await);
+}
+
+/// The events of each key, in the order in which they happened.
+async fn by_key(postgres: &tokio_postgres::Client) -> BTreeMap<String, Vec<String>> {
+    let mut happened = BTreeMap::<String, Vec<String>>::new();
+    for row in postgres.query("SELECT key, id::text FROM outbox ORDER BY position", &[]).await.unwrap() {
+        happened.entry(row.get(0)).or_default().push(row.get(1));
+    }
+    happened
 }
 
 /// A cursor and a replay of a version that had no snapshots are gone on from.
