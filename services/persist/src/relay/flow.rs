@@ -195,13 +195,11 @@ impl<B: Broker> Relay<B> {
         run.cursor = place.clone();
         run.unsaved = true;
         // Only of those shards that had events: of the others there is nothing up to here.
-        let shards = page.shards(outcomes.len());
-        let before = done.take().into_iter();
-        let mut all = Done { place, shards, unwanted };
-        for earlier in before {
-            all.shards.extend(
-                earlier.shards.into_iter().filter(|shard| !all.shards.contains(shard)).collect::<Vec<_>>(),
-            );
+        let mut all = Done { place, shards: page.shards(outcomes.len()), unwanted };
+        if let Some(earlier) = done.take() {
+            all.shards.extend(earlier.shards);
+            all.shards.sort_unstable();
+            all.shards.dedup();
             all.unwanted.extend(earlier.unwanted);
         }
         *done = Some(all);
