@@ -1,6 +1,7 @@
 //! `artel`: every service of the mesh and the operator's commands in one binary. Which services a process runs is said
 //! on its command line; nothing in a service knows which others are beside it.
 
+mod audit;
 mod config;
 mod docs;
 mod events;
@@ -74,6 +75,9 @@ enum Command {
     /// The keys that sign access tokens
     #[command(subcommand, after_help = "Example: artel keys rotate")]
     Keys(keys::Action),
+    /// Check the change log against its seals
+    #[command(subcommand, after_help = "Example: artel audit verify")]
+    Audit(audit::Action),
     /// Send past events to one service once more
     #[command(subcommand, after_help = "Example: artel replay run notify order.placed --since 7d --dry-run")]
     Replay(replay::Action),
@@ -105,7 +109,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Not `Debug`, which adds a backtrace where the environment asks for one: this is for people.
         Err(error) => {
             eprintln!("Error: {error:#}");
@@ -114,25 +118,27 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> anyhow::Result<()> {
+async fn run() -> anyhow::Result<ExitCode> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider is installed twice"))?;
     let cli = Cli::parse();
     let load = || Config::load(cli.config.as_deref()).context("the configuration is wrong");
-    match cli.command {
+    let done = match cli.command {
         Command::Serve { services } => artel_handle::serve(load()?, services::blueprints(&services)).await,
         Command::Migrate => migrate::run(&load()?).await,
         Command::Import { file } => import::run(&file, &cli.endpoints).await,
         Command::Role(action) => role::run(action, &cli.endpoints).await,
         Command::Keys(action) => keys::run(action, &cli.endpoints).await,
+        Command::Audit(action) => return audit::run(action, &cli.endpoints).await,
         Command::Replay(action) => replay::run(action, &cli.endpoints).await,
         Command::Config(args) => config::run(args, cli.config.as_deref(), &cli.endpoints).await,
         Command::Events { json } => events::run(json).await,
         Command::Docs { check, folder } => docs::run(&folder, check).await,
         Command::Mailbox(args) => {
             artel_handle::init_logs("console", "info")?;
-            Ok(artel_mailbox::run(args.into(), artel_handle::told_to_stop()).await?)
+            artel_mailbox::run(args.into(), artel_handle::told_to_stop()).await.map_err(Into::into)
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -2,7 +2,8 @@
 
 use tokio_postgres::NoTls;
 
-use crate::support::Mesh;
+use crate::shop::Person;
+use crate::support::{Mesh, PATIENCE, eventually, unique};
 
 /// The planner may not use an index before row-level security for an operator that isn't marked leakproof. That is
 /// invisible with the few products of a test, and every search of a real catalogue runs into its deadline.
@@ -27,6 +28,42 @@ async fn a_search_uses_its_index_under_row_level_security() {
     let plan: Vec<String> =
         client.query(&explain, &[]).await.unwrap().iter().map(|row| row.get::<_, String>(0)).collect();
     assert!(plan.iter().any(|line| line.contains("Index Cond: (search @@")), "{}", plan.join("\n"));
+}
+
+/// The change log is checked from outside, and what was altered past persist is found out.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_checks_the_change_log() {
+    let mesh = Mesh::get();
+    let editor = Person::editor(&mesh).await;
+    let product = editor.product(&unique("Sealed "), 100, 1).await;
+    let superuser: tokio_postgres::Config = mesh.place("postgresSuperuser").parse().unwrap();
+    let (client, connection) = superuser.clone().dbname("artel").connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let row = format!("entity_id = '{product}' AND operation = 'insert'");
+    let verify = |more: &[&str]| {
+        let output = mesh.command(&[&["audit", "verify"], more].concat()).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+        (output.status.code(), said)
+    };
+    let said = eventually("the row to be sealed", PATIENCE, async || {
+        let (code, said) = verify(&[]);
+        assert!(code == Some(0) && said.starts_with("All holds: "), "{code:?} {said}");
+        said.contains(" 0 not sealed yet").then_some(said)
+    })
+    .await;
+    // What it printed last is where the next check begins.
+    let last = said.trim().lines().last().unwrap().trim();
+    let (code, said) = verify(&["--after", last]);
+    assert!(code == Some(0), "{code:?} {said}");
+
+    let alter = |by: i64| format!("UPDATE change_log SET version = version + {by} WHERE {row}");
+    assert_eq!(client.execute(&alter(1), &[]).await.unwrap(), 1);
+    let (code, said) = verify(&[]);
+    assert_eq!(client.execute(&alter(-1), &[]).await.unwrap(), 1);
+    assert!(code == Some(3) && said.starts_with("The change log does not hold: "), "{code:?} {said}");
+    assert!(said.contains(&product), "{said}");
+    let (code, said) = verify(&["--after", &format!("1:{}", "ab".repeat(32))]);
+    assert!(code == Some(1) && said.contains("afterDigest"), "{code:?} {said}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::{files, process};
 pub fn variables(context: &Context) -> Result<Vec<(&'static str, String)>> {
     let mut variables = vec![
         ("ARTEL_TEST_POSTGRES", postgres::url(context, "postgres")?),
+        ("ARTEL_TEST_POSTGRES_BIN", context.tools.postgres.display().to_string()),
         ("ARTEL_TEST_POSTGRES_SOCKET", postgres::socket_folder(&context.state)?.display().to_string()),
         ("ARTEL_TEST_RABBITMQ", rabbitmq::url(context)?),
         ("ARTEL_TEST_RABBITMQ_MANAGEMENT", rabbitmq::management_with_login(context)?),

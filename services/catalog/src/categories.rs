@@ -1,5 +1,8 @@
 //! The tree of categories, kept where it is needed: parsed in this process for a moment, and in Redis until somebody
 //! changes it.
+//!
+//! It is not watched: whoever changes it makes Redis forget it, so only other copies' searches see it as it was, for a
+//! second at most (`tree_ttl_ms`). Watching would cost each copy a stream for every workspace that was ever asked for.
 
 use std::sync::Arc;
 use std::time::Duration;

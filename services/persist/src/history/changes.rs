@@ -94,13 +94,21 @@ impl Log {
         ids.sort_unstable();
         ids.dedup();
         let mut bodies = HashMap::with_capacity(ids.len());
-        for ids in ids.chunks(MOST_ROWS) {
+        let mut chunks: Vec<&[Uuid]> = ids.chunks(MOST_ROWS).collect();
+        while let Some(ids) = chunks.pop() {
             let request = GetRequest {
                 entity: entity.name.clone(),
                 ids: ids.iter().map(Uuid::to_string).collect(),
                 ..GetRequest::default()
             };
-            let found = self.gets.get(&self.reads, &self.plans, scope, &request).await?;
+            let found = match self.gets.get(&self.reads, &self.plans, scope, &request).await {
+                // More than one answer holds: in two.
+                Err(error) if error.reason() == "ANSWER_TOO_LARGE" && ids.len() > 1 => {
+                    chunks.extend(ids.chunks(ids.len().div_ceil(2)));
+                    continue;
+                }
+                found => found?,
+            };
             let key = entity.fields.iter().find(|field| field.column == entity.key);
             for body in found.items {
                 let id = key.and_then(|key| value::text_field(&body, key.descriptor.number()));

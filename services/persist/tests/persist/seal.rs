@@ -337,3 +337,34 @@ async fn a_sealer_that_is_killed_again_and_again_seals_each_row_once() {
         assert_eq!((last.finding, last.unsealed), (None, 0));
     }
 }
+
+/// Rows whose transactions lie in the future: so it looks in a cluster that was made from a dump.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_restored_from_a_dump_goes_on_with_its_chains() {
+    let log = Log::new().await;
+    let last = *sealed(&log.superuser).await.last().unwrap();
+    // What the dump held that was not sealed yet: of ours five rows, of the others none.
+    let teas: Vec<Product> = (0..5).map(|_| product("Чай", 1)).collect();
+    log.client.commit(teas.iter().map(insert).collect()).await.unwrap();
+    log.run(&format!("UPDATE change_log SET txid = txid + 1000000000 WHERE position > {last}")).await;
+    // What was committed in the new cluster before anybody sealed there.
+    log.fill().await;
+    let holds = async || {
+        let (ours, others) = (verified(&log.client).await, verified(&log.other).await);
+        assert_eq!((ours.finding, others.finding), (None, None));
+        ((ours.rows, ours.unsealed), (others.rows, others.unsealed))
+    };
+    assert_eq!(log.seal().await, 5);
+    assert_eq!(holds().await, ((26, 7), (9, 3)));
+    assert_eq!(log.seal().await, 10);
+    log.fill().await;
+    assert_eq!(log.seal().await, 10);
+    assert_eq!(holds().await, ((40, 0), (15, 0)));
+    assert_eq!(log.number("SELECT epoch FROM history").await, 2);
+    let positions = sealed(&log.superuser).await;
+    assert_eq!(positions.iter().collect::<HashSet<_>>().len(), 55);
+    assert_eq!(positions.len(), 55);
+    // The end of the first epoch is a seal like any other.
+    log.run("DELETE FROM seals WHERE epoch = 2 OR until LIKE '9223372036854775807:%'").await;
+    assert_eq!(log.found().await.kind(), FindingKind::SealRemoved);
+}

@@ -7,7 +7,7 @@ use artel_handle::Service;
 use artel_persist::testing::{TestDatabase, alone};
 use artel_proto::catalog::Product;
 use artel_proto::identity::User;
-use artel_proto::persist::{Change, Operation, WatchRequest, WatchResponse};
+use artel_proto::persist::{Change, GetRequest, Operation, WatchRequest, WatchResponse};
 use artel_proto::{Entity, Message as _};
 use artel_util::{Error, new_id};
 use futures::future::{join_all, try_join_all};
@@ -456,4 +456,36 @@ async fn a_long_way_back_is_walked_in_steps() {
             again.changes(ids.len() - at - 1).await.into_iter().map(|change| change.id).collect();
         assert_eq!(rest, ids[at + 1..]);
     }
+}
+
+/// The rows of one page of changes are more than an answer of Get may hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_no_single_answer_holds_come_all_the_same() {
+    const SIZE: usize = 200_000;
+    let bench = Bench::new().await;
+    let client = bench.client();
+    let mut watching = Watching::begin(&client, from("")).await.unwrap();
+    let position = watching.position().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let teas: Vec<Product> = (0..50)
+            .map(|number| Product {
+                description: "x".repeat(SIZE), ..product(&format!("Чай {number}"), 1)
+            })
+            .collect();
+        client.commit(teas.iter().map(insert).collect()).await.unwrap();
+        ids.extend(teas.into_iter().map(|tea| tea.id));
+    }
+    let all = GetRequest { entity: Product::NAME.into(), ids: ids.clone(), ..GetRequest::default() };
+    let error = answer(client.grpc.clone().get(all).await).unwrap_err();
+    assert_eq!(error.reason(), "ANSWER_TOO_LARGE");
+    let mut again =
+        Watching::begin(&client, WatchRequest { with_body: true, ..from(&position) }).await.unwrap();
+    let mut open: HashSet<String> = ids.into_iter().collect();
+    for change in again.changes(open.len()).await {
+        let tea = Product::decode(change.body.unwrap()).unwrap();
+        assert_eq!(tea.description.len(), SIZE);
+        assert!(open.remove(&tea.id));
+    }
+    assert!(open.is_empty());
 }

@@ -168,6 +168,7 @@ impl Sealer {
         let age = oldest.and_then(|oldest| (Utc::now() - oldest).to_std().ok()).unwrap_or_default();
         metrics::gauge!("artel_persist_seal_age_seconds").set(age.as_secs_f64());
         metrics::counter!("artel_persist_rows_sealed_total").increment(rows as u64);
+        metrics::gauge!("artel_persist_sealed_timestamp_seconds").set(Utc::now().timestamp() as f64);
         Ok(rows)
     }
 
