@@ -59,6 +59,7 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
     let (sealer, history) = (persist.sealer(&settings), Arc::clone(&persist.history));
     let (watched, keys, outbox) = (Arc::clone(&persist), persist.system.clone(), persist.system.clone());
     let sweeping = Duration::from_secs(settings.sweep_minutes * 60);
+    let (key_days, outbox_days) = (settings.idempotency_days, settings.outbox_days);
     Ok(Service::new("persist")
         .needs("postgres", persist.database.up())
         .grpc(
@@ -68,10 +69,8 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
         .task(|stop| until(stop, sealer.run()))
         .task(|stop| history.close(stop))
         .task(|stop| until(stop, watched.watch()))
-        .every(sweeping, move |_| sweep_keys(keys.clone()))
-        .every(sweeping, move |_| {
-            sweep_outbox(outbox.clone(), settings.outbox_days, chrono::Utc::now().date_naive())
-        }))
+        .every(sweeping, move |_| sweep_keys(keys.clone(), key_days))
+        .every(sweeping, move |_| sweep_outbox(outbox.clone(), outbox_days, chrono::Utc::now().date_naive())))
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {

@@ -48,7 +48,7 @@ pub struct Settings {
     pub(crate) commit_lock_ms: u64,
     pub(crate) commit_queue: usize,
     pub(crate) commit_queue_mib: usize,
-    pub(crate) idempotency_days: u64,
+    pub(crate) idempotency_days: i32,
     pub(crate) outbox_days: i32,
     pub(crate) relay_batch: usize,
     pub(crate) relay_pages: usize,
@@ -83,7 +83,7 @@ impl Section for Settings {
         within("commit_lock_ms", self.commit_lock_ms, 60_000)?;
         within("commit_queue", self.commit_queue as u64, 1_000_000)?;
         within("commit_queue_mib", self.commit_queue_mib as u64, 4_096)?;
-        within("idempotency_days", self.idempotency_days, 3_650)?;
+        within("idempotency_days", u64::try_from(self.idempotency_days).unwrap_or_default(), 3_650)?;
         within("outbox_days", u64::try_from(self.outbox_days).unwrap_or_default(), 3_650)?;
         within("relay_batch", self.relay_batch as u64, 10_000)?;
         within("relay_pages", self.relay_pages as u64, 64)?;
@@ -219,10 +219,7 @@ impl Persist {
         };
         let reads = Arc::new(Reads::open(&database, &settings.database_url, shared).await?);
         let gets = Arc::new(Gets::of(&plans));
-        let limits = Limits {
-            time: Duration::from_millis(settings.statement_ms),
-            keep: Duration::from_secs(settings.idempotency_days * 86_400),
-        };
+        let limits = Limits { time: Duration::from_millis(settings.statement_ms) };
         let wake = Arc::<Wake>::default();
         let (writing, relay) = (database.clone(), Arc::clone(&wake));
         let committer = Committer::new(writing, Arc::clone(&plans), limits, settings.groups(), relay);

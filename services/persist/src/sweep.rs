@@ -1,7 +1,5 @@
-//! What is too old is swept away: idempotency records a bounded number at a time, the outbox by the day.
-//!
-//! Records are deleted rather than dropped with a partition, too: a key must be unique over all the time that it is kept,
-//! and a look into a second partition costs each commit more than its share of the deletes and their vacuum.
+//! What is too old goes as a whole: idempotency records by the turn, the outbox by the day. Nothing is deleted row by
+//! row.
 
 use std::time::Duration;
 
@@ -12,16 +10,11 @@ use crate::database::Database;
 use crate::failure::Failure;
 use crate::measure::Name;
 use crate::sql::{DriverRow, Statement, with_column};
-use crate::value::{self, Kind, read_i64};
+use crate::value::{self, Kind};
 
-/// Two copies that sweep at once take different records.
-const KEYS: &str = "WITH old AS (
-    SELECT workspace_id, key FROM idempotency WHERE expire_time < now() ORDER BY expire_time LIMIT 5000
-    FOR UPDATE SKIP LOCKED
-), swept AS (
-    DELETE FROM idempotency i USING old WHERE i.workspace_id = old.workspace_id AND i.key = old.key RETURNING 1
-)
-SELECT count(*) FROM swept";
+const TURN_KEYS: &str = "SELECT artel_turn_keys('idempotency', make_interval(days => $1))";
+/// What is kept of commits without a key is asked for within seconds, if at all.
+const TURN_OUTCOMES: &str = "SELECT artel_turn_keys('outcome', interval '10 minutes')";
 
 const MAKE: &str = "SELECT artel_make_outbox_days($1::date, $2)";
 const TURN: &str = "SELECT artel_turn_outbox_day($1::date)";
@@ -29,24 +22,19 @@ const DROP: &str = "SELECT artel_drop_outbox_day($1::date, $2)";
 
 /// So many days of the outbox are made ahead: as long as nothing may go wrong with it.
 const AHEAD: i32 = 3;
-/// How often a partition is tried to be dropped while others use the outbox. Then the next sweep tries.
+/// How often it is tried while others use the table. Then the next sweep tries.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Sweeps idempotency keys that have expired.
-pub(crate) async fn sweep_keys(system: Database) -> Result<(), Error> {
-    let mut swept = 0;
-    loop {
-        let rows = system.query(Statement::fixed(KEYS).named(Name::of("idempotency.sweep"))).await?;
-        let count = rows.first().and_then(|row| with_column(row, 0, |cell| cell.and_then(read_i64)));
-        match count.unwrap_or_default() {
-            0 => break,
-            count => swept += count,
+/// Forgets idempotency keys that were taken longer ago than so many days.
+pub(crate) async fn sweep_keys(system: Database, days: i32) -> Result<(), Error> {
+    let keyed = Statement::fixed(TURN_KEYS).bind(Kind::Integer, value::integer(days));
+    for turn in [keyed, Statement::fixed(TURN_OUTCOMES)] {
+        let rows = try_often(&system, &turn.named(Name::of("idempotency.turn"))).await?;
+        if rows.first().is_some_and(|row| with_column(row, 0, |cell| cell == Some(&[1]))) {
+            metrics::counter!("artel_persist_key_turns_total").increment(1);
+            tracing::debug!("idempotency keys of the turn before last are forgotten");
         }
-    }
-    metrics::counter!("artel_persist_keys_swept_total").increment(u64::try_from(swept).unwrap_or_default());
-    if swept > 0 {
-        tracing::info!(swept, "idempotency keys");
     }
     Ok(())
 }
@@ -54,30 +42,30 @@ pub(crate) async fn sweep_keys(system: Database) -> Result<(), Error> {
 /// Makes the outbox' partitions of the days to come, and drops those in which everything is older than so many days and
 /// was published: an event is never swept because it waited for long.
 pub(crate) async fn sweep_outbox(system: Database, days: i32, today: NaiveDate) -> Result<(), Error> {
-    let ask = async |text: &'static str, number: Option<i32>| {
-        let mut statement = Statement::fixed(text)
+    let ask = |text: &'static str| {
+        Statement::fixed(text)
             .named(Name::of("outbox.sweep"))
-            .bind(Kind::Text, value::text(&today.to_string()));
-        if let Some(number) = number {
-            statement.push(Kind::Integer, value::integer(number));
-        }
-        system.query(statement).await
+            .bind(Kind::Text, value::text(&today.to_string()))
     };
-    ask(MAKE, Some(AHEAD)).await?;
-    ask(TURN, None).await?;
+    system.query(ask(MAKE).bind(Kind::Integer, value::integer(AHEAD))).await?;
+    system.query(ask(TURN)).await?;
+    let oldest = ask(DROP).bind(Kind::Integer, value::integer(days));
+    while let Some(partition) = try_often(&system, &oldest).await?.first().and_then(dropped) {
+        tracing::info!(partition, "dropped");
+    }
+    Ok(())
+}
+
+/// Runs what gives up at once where it would have to wait for somebody, and everybody for it.
+async fn try_often(system: &Database, statement: &Statement) -> Result<Vec<DriverRow>, Failure> {
     let mut tries = 0;
     loop {
-        match ask(DROP, Some(days)).await {
-            Ok(rows) => match rows.first().and_then(dropped) {
-                Some(partition) => tracing::info!(partition, "dropped"),
-                None => return Ok(()),
-            },
-            // It would have waited for somebody, and everybody for it.
-            Err(Failure::Timeout | Failure::Conflict) if tries < TRIES => {
+        match system.query(statement.clone()).await {
+            Err(Failure::Locked | Failure::Conflict) if tries < TRIES => {
                 tries += 1;
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(failure) => return Err(failure.into()),
+            done => return done,
         }
     }
 }

@@ -104,6 +104,12 @@ impl TestDatabase {
         self.with(address, &[role])
     }
 
+    /// The superuser's URL at another address.
+    #[must_use]
+    pub fn superuser_url_at(&self, address: &str) -> String {
+        self.with(address, &[])
+    }
+
     /// A connection as the superuser.
     ///
     /// # Errors
@@ -128,7 +134,7 @@ impl TestDatabase {
     pub async fn sweep(&self, later: i64) -> anyhow::Result<()> {
         let settings = self.settings()?;
         let persist = Persist::open(&settings).await?;
-        sweep_keys(persist.system.clone()).await?;
+        sweep_keys(persist.system.clone(), settings.idempotency_days).await?;
         let today = chrono::Utc::now().date_naive() + chrono::Duration::days(later);
         Ok(sweep_outbox(persist.system.clone(), settings.outbox_days, today).await?)
     }

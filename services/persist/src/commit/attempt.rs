@@ -113,8 +113,9 @@ impl Attempt<'_> {
         let mut all = vec![
             transaction::begin("BEGIN"),
             transaction::settings_to_write(self.scope, self.lock, self.members.len() - 1),
-            statements::take_keys(workspace, keeping.iter().copied()),
         ];
+        let keys = all.len();
+        all.extend(statements::take_keys(workspace, &keeping));
         let first = all.len();
         let mut read = Vec::new();
         for (name, table) in &mut tables.0 {
@@ -129,17 +130,17 @@ impl Attempt<'_> {
         };
         let rows = transaction.run(all, Go::On).await.map_err(failed)?;
         let now = cell(rows.get(1).and_then(|rows| rows.first()), 0);
-        let taken = rows.get(first - 1).map(Vec::as_slice).unwrap_or_default();
+        let taken: Vec<&DriverRow> = rows[keys..first].iter().flatten().collect();
         for (name, rows) in read.iter().zip(&rows[first..]) {
             if let Some(table) = tables.0.get_mut(name) {
                 rows.iter().for_each(|row| table.take_in(row));
             }
         }
-        let known = match self.known(transaction, &keeping, taken).await? {
+        let known = match self.known(transaction, &keeping, &taken).await? {
             Known::Here(known) => known,
             Known::WasDone => return Ok(Outcome::WasDone),
         };
-        let txid = cell(taken.first(), 0);
+        let txid = cell(taken.first().copied(), 0);
         let position = txid.as_deref().and_then(read_i64).unwrap_or_default();
 
         let mut accepted: Vec<(&Member, Applied)> = Vec::with_capacity(self.members.len());
@@ -203,9 +204,9 @@ impl Attempt<'_> {
         &self,
         transaction: &mut Transaction,
         keeping: &[&Member],
-        taken: &[DriverRow],
+        taken: &[&DriverRow],
     ) -> Result<Known, Aborted> {
-        let id = |row: &DriverRow| with_column(row, 1, |cell| cell.and_then(|id| Uuid::from_slice(id).ok()));
+        let id = |row: &&DriverRow| with_column(row, 1, |cell| cell.and_then(|id| Uuid::from_slice(id).ok()));
         let taken: HashSet<Uuid> = taken.iter().filter_map(id).collect();
         let lost = keeping.iter().filter(|member| !taken.contains(&member.batch.commit_id));
         let keys: Vec<&str> = lost.map(|member| member.batch.key.as_str()).collect();
@@ -226,7 +227,7 @@ impl Attempt<'_> {
         let records: HashMap<String, Record> =
             records.into_iter().map(|record| (record.key.clone(), record)).collect();
         if keys.iter().any(|key| !records.contains_key(*key)) {
-            // Swept between the two statements: the key is free again.
+            // Forgotten between the two statements: the key is free again.
             return Err(Aborted { failure: Failure::Conflict, stage: Stage::Keys });
         }
         Ok(Known::Here(records))

@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use artel_proto::persist::CommitResponse;
 use artel_util::Error;
@@ -53,8 +53,6 @@ pub(super) type Verdict = Result<CommitResponse, Error>;
 pub(super) struct Member {
     pub(super) batch: Batch,
     pub(super) caller: Caller,
-    /// How long its key is remembered.
-    pub(super) keep: Duration,
     /// Bytes it takes while it waits.
     pub(super) size: usize,
     pub(super) since: Instant,
@@ -80,15 +78,13 @@ impl Member {
         plans: &Plans,
         batch: Batch,
         caller: Caller,
-        keep: Duration,
         size: usize,
     ) -> (Self, Ticket, oneshot::Receiver<Verdict>) {
         let (answer, answered) = oneshot::channel();
         let ticket = Ticket::default();
         let (hazards, claims) = (Hazards::of(plans, &batch), Claim::all(&batch));
         let since = Instant::now();
-        let member =
-            Self { batch, caller, keep, size, since, hazards, claims, ticket: ticket.clone(), answer };
+        let member = Self { batch, caller, size, since, hazards, claims, ticket: ticket.clone(), answer };
         (member, ticket, answered)
     }
 

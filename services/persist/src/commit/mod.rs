@@ -36,9 +36,6 @@ use crate::failure::Failure;
 use crate::plan::Plans;
 use crate::relay::Wake;
 
-/// How long the record of a commit without a key of the caller's is kept: it only serves to look for its outcome.
-const KEEP_UNKEYED: Duration = Duration::from_secs(600);
-
 /// Takes commits.
 pub(crate) struct Committer(Arc<Writers>);
 
@@ -47,8 +44,6 @@ pub(crate) struct Committer(Arc<Writers>);
 pub(crate) struct Limits {
     /// The longest a statement may take.
     pub(crate) time: Duration,
-    /// How long an idempotency record is kept.
-    pub(crate) keep: Duration,
 }
 
 impl Committer {
@@ -71,7 +66,6 @@ impl Committer {
         let Writers { database, plans, limits, queue, .. } = &*self.0;
         let size = request.encoded_len();
         let batch = Batch::read(plans, request)?;
-        let keep = if batch.keyed { limits.keep } else { KEEP_UNKEYED };
         if !database.is_up() {
             return Err(Failure::Away("known to be away".to_owned()).into());
         }
@@ -79,7 +73,7 @@ impl Committer {
         let latest = Instant::now() + limits.time;
         let deadline = caller.deadline.map_or(latest, |deadline| deadline.min(latest));
         caller.deadline = Some(deadline);
-        let (member, ticket, mut answered) = Member::new(plans, batch, caller, keep, size);
+        let (member, ticket, mut answered) = Member::new(plans, batch, caller, size);
         if member.is_late(Instant::now()) {
             return Err(Failure::Timeout.into());
         }

@@ -12,8 +12,26 @@ use crate::measure::Name;
 use crate::sql::{DriverRow, Statement, with_column};
 use crate::value::{Array, Kind, read_i64};
 
-const READ: &str =
-    "SELECT key, commit_id, digest, answer, txid FROM idempotency WHERE workspace_id = $1 AND key = ANY($2)";
+macro_rules! records_of {
+    ($table:literal) => {
+        concat!(
+            "SELECT key, commit_id, digest, answer, txid FROM ",
+            $table,
+            " WHERE workspace_id = $1 AND key = ANY($2)"
+        )
+    };
+}
+
+/// Of this turn and the one before.
+const READ: &str = concat!(
+    records_of!("idempotency"),
+    " UNION ALL ",
+    records_of!("idempotency_before"),
+    " UNION ALL ",
+    records_of!("outcome"),
+    " UNION ALL ",
+    records_of!("outcome_before")
+);
 
 /// The record of a key.
 #[derive(Debug)]

@@ -17,12 +17,26 @@ use crate::sql::Statement;
 use crate::value::{self, Array, Cell, Kind};
 
 /// Of two commits with one key the second waits here for the first. The keys come in order, so that nobody waits in a
-/// circle.
-const TAKE_KEYS: &str = "INSERT INTO idempotency (workspace_id, key, digest, answer, commit_id, expire_time)
-SELECT $1, k.key, k.digest, k.answer, k.commit_id, now() + make_interval(secs => k.keep)
-FROM unnest($2, $3, $4, $5, $6) AS k (key, digest, answer, commit_id, keep)
+/// circle. Those of the turn before were all committed before this looks: a turn ends when nobody is at it.
+macro_rules! take {
+    ($table:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            " (workspace_id, key, digest, answer, commit_id)
+SELECT $1, k.key, k.digest, k.answer, k.commit_id FROM unnest($2, $3, $4, $5) AS k (key, digest, answer, commit_id)
+WHERE NOT EXISTS (SELECT FROM ",
+            $table,
+            "_before b WHERE b.workspace_id = $1 AND b.key = k.key)
 ON CONFLICT (workspace_id, key) DO NOTHING
-RETURNING txid, commit_id";
+RETURNING txid, commit_id"
+        )
+    };
+}
+
+const TAKE_KEYS: &str = take!("idempotency");
+/// Commits without a key of their caller's: what is kept of them only tells what became of them.
+const TAKE_OUTCOMES: &str = take!("outcome");
 
 /// A refused commit leaves its key free.
 const FREE_KEYS: &str = "DELETE FROM idempotency WHERE workspace_id = $1 AND key = ANY($2)";
@@ -40,17 +54,21 @@ SELECT $1, $2, e.* FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11) AS e";
 const CHECK_REFERENCES: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// Takes the keys of these members, which come in the order of the keys.
-pub(super) fn take_keys<'a>(workspace: Uuid, members: impl Iterator<Item = &'a Member>) -> Statement {
-    let mut arrays = [Kind::Text, Kind::Bytes, Kind::Bytes, Kind::Uuid, Kind::Double].map(Array::new);
-    for member in members {
-        let batch = &member.batch;
-        let keep = member.keep.as_secs_f64().to_be_bytes();
-        let cells: [&[u8]; 5] =
-            [batch.key.as_bytes(), &batch.digest, &batch.answer, batch.commit_id.as_bytes(), &keep];
-        arrays.iter_mut().zip(cells).for_each(|(array, cell)| array.push(Some(cell)));
-    }
-    let statement = Statement::fixed(TAKE_KEYS).named(Name::of("idempotency.insert"));
-    with(statement.bind(Kind::Uuid, cell(workspace)), arrays)
+pub(super) fn take_keys(workspace: Uuid, members: &[&Member]) -> Vec<Statement> {
+    let all = [(true, TAKE_KEYS, "idempotency.insert"), (false, TAKE_OUTCOMES, "outcome.insert")];
+    let statements = all.into_iter().filter_map(|(keyed, text, name)| {
+        let mut arrays = [Kind::Text, Kind::Bytes, Kind::Bytes, Kind::Uuid].map(Array::new);
+        let mut is_empty = true;
+        for batch in members.iter().map(|member| &member.batch).filter(|batch| batch.keyed == keyed) {
+            is_empty = false;
+            let cells: [&[u8]; 4] =
+                [batch.key.as_bytes(), &batch.digest, &batch.answer, batch.commit_id.as_bytes()];
+            arrays.iter_mut().zip(cells).for_each(|(array, cell)| array.push(Some(cell)));
+        }
+        let statement = Statement::fixed(text).named(Name::of(name)).bind(Kind::Uuid, cell(workspace));
+        (!is_empty).then(|| with(statement, arrays))
+    });
+    statements.collect()
 }
 
 /// Gives the keys of refused members free.

@@ -299,3 +299,22 @@ async fn aggregates_count_and_measure_groups() {
 fn kinds(values: Vec<Value>) -> Vec<Option<Kind>> {
     values.into_iter().map(|value| value.kind).collect()
 }
+
+#[tokio::test]
+async fn what_is_asked_for_by_key_comes_in_that_order_and_what_is_missing_is_absent() {
+    let bench = Bench::new().await;
+    let client = bench.client();
+    let teas: Vec<Product> = (0..150).map(|number| product(&format!("Чай {number}"), 1)).collect();
+    client.commit(teas.iter().map(insert).collect()).await.unwrap();
+    client.commit(vec![delete::<Product>(&teas[3].id)]).await.unwrap();
+    // Few keys and many, which are read in different ways.
+    for count in [5, 150] {
+        let there: Vec<String> = teas[..count].iter().rev().map(|tea| tea.id.clone()).collect();
+        let asked: Vec<String> = there.iter().flat_map(|id| [id.clone(), new_id()]).collect();
+        let found = client.get_all::<Product>(&asked).await;
+        let expected: Vec<String> = there.into_iter().filter(|id| *id != teas[3].id).collect();
+        assert_eq!(found.into_iter().map(|tea| tea.id).collect::<Vec<_>>(), expected);
+    }
+    assert!(client.get_all::<Product>(&[new_id()]).await.is_empty());
+    assert!(client.get_all::<Product>(&[]).await.is_empty());
+}

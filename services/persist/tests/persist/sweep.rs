@@ -1,5 +1,8 @@
 //! What is old goes, and what is still needed stays.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use artel_persist::testing::TestDatabase;
@@ -48,28 +51,148 @@ async fn age(postgres: &Postgres, days: i32) {
     postgres.batch_execute(&sql).await.unwrap();
 }
 
+fn keyed(key: &str) -> CommitRequest {
+    CommitRequest { idempotency: once(key, b"d", b"a"), ..CommitRequest::default() }
+}
+
+/// As if the turns of the keys had begun so much earlier.
+async fn age_turns(postgres: &Postgres, interval: &str) {
+    let sql = format!("UPDATE idempotency_turn SET time = time - interval '{interval}'");
+    postgres.batch_execute(&sql).await.unwrap();
+}
+
+/// Whether the turn of the keys began just now.
+async fn is_new(postgres: &Postgres) -> bool {
+    let sql = "SELECT count(*) FROM idempotency_turn WHERE name = 'idempotency' AND time > now() - interval '1 hour'";
+    count(postgres, sql).await == 1
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idempotency_key_is_kept_for_seven_days() {
     let bench = Bench::new().await;
     let (client, postgres) = (bench.client(), bench.database.superuser().await.unwrap());
-    let keyed = |key: &str| CommitRequest { idempotency: once(key, b"d", b"a"), ..CommitRequest::default() };
+    let records = async |which: &str| {
+        let sql = "SELECT (SELECT count(*) FROM idempotency WHERE key = '?')
+            + (SELECT count(*) FROM idempotency_before WHERE key = '?')";
+        count(&postgres, &sql.replace('?', which)).await
+    };
     client.send(keyed("old")).await.unwrap();
-    client.send(keyed("young")).await.unwrap();
     client.send(placed("without a key")).await.unwrap();
-    let expire = "UPDATE idempotency SET expire_time = now() - interval '1 s' WHERE key = 'old'";
-    postgres.batch_execute(expire).await.unwrap();
-    // Two copies at once.
+    // What only serves to resolve a lost answer does not stay.
+    for kept in [1, 0] {
+        age_turns(&postgres, "11 min").await;
+        bench.database.sweep(0).await.unwrap();
+        assert_eq!(count(&postgres, "SELECT count(*) FROM outcome").await, 0);
+        assert_eq!(count(&postgres, "SELECT count(*) FROM outcome_before").await, kept);
+    }
+    assert!(client.send(keyed("old")).await.unwrap().replayed);
+    age_turns(&postgres, "168 hours").await;
+    // Two copies at once: the turn ends once, and what was taken in it is still known.
     let (one, other) = tokio::join!(bench.database.sweep(0), bench.database.sweep(0));
     one.and(other).unwrap();
-    assert_eq!(count(&postgres, "SELECT count(*) FROM idempotency WHERE key = 'old'").await, 0);
+    assert!(client.send(keyed("old")).await.unwrap().replayed);
+    client.send(keyed("young")).await.unwrap();
+    age_turns(&postgres, "167 hours").await;
+    bench.database.sweep(0).await.unwrap();
+    assert_eq!((records("old").await, records("young").await), (1, 1));
+    age_turns(&postgres, "1 hour").await;
+    bench.database.sweep(0).await.unwrap();
+    assert_eq!((records("old").await, records("young").await), (0, 1));
     assert!(!client.send(keyed("old")).await.unwrap().replayed);
     assert!(client.send(keyed("young")).await.unwrap().replayed);
-    let kept =
-        "SELECT count(*) FROM idempotency WHERE key = 'young' AND expire_time > now() + interval '167 hours'";
-    assert_eq!(count(&postgres, kept).await, 1);
-    // What only serves to resolve a lost answer does not fill the table.
-    let brief = "SELECT count(*) FROM idempotency WHERE key LIKE 'commit/%' AND expire_time < now() + interval '11 min'";
-    assert_eq!(count(&postgres, brief).await, 1);
+}
+
+/// Turns end while keys are taken, by two each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_taken_once_whatever_turn_it_is() {
+    let bench = Bench::new().await;
+    let (client, postgres) = (bench.client(), bench.database.superuser().await.unwrap());
+    for round in 0..8 {
+        age_turns(&postgres, "8 days").await;
+        let swept = Arc::new(AtomicBool::new(false));
+        let workers = (0..16).map(|worker| {
+            let (client, swept) = (client.clone(), Arc::clone(&swept));
+            tokio::spawn(async move {
+                let mut answers = Vec::new();
+                while answers.len() < 5 || !swept.load(Ordering::Relaxed) {
+                    let key = format!("{round}/{}/{}", worker / 2, answers.len());
+                    let replayed = client.send(keyed(&key)).await.unwrap().replayed;
+                    answers.push((key, replayed));
+                }
+                answers
+            })
+        });
+        let workers: Vec<_> = workers.collect();
+        let mut tries = 0;
+        while let Err(error) = bench.database.sweep(0).await {
+            tries += 1;
+            assert!(tries < 10, "the turn does not end: {error}");
+        }
+        swept.store(true, Ordering::Relaxed);
+        let mut taken: HashMap<String, usize> = HashMap::new();
+        for (key, replayed) in futures::future::try_join_all(workers).await.unwrap().into_iter().flatten() {
+            *taken.entry(key).or_default() += usize::from(!replayed);
+        }
+        assert!(is_new(&postgres).await, "the turn did not end");
+        for (key, times) in &taken {
+            assert_eq!(*times, 1, "{key}");
+        }
+        for key in taken.into_keys().take(100) {
+            assert!(client.send(keyed(&key)).await.unwrap().replayed, "{key}");
+        }
+    }
+}
+
+/// A turn does not end before those who take keys in it are done, and who comes later looks for theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_waits_for_who_takes_keys_in_it() {
+    const TAKE: &str = "INSERT INTO idempotency (workspace_id, key, digest, answer, commit_id)
+        VALUES ($1::text::uuid, 'k', 'd', 'a', gen_random_uuid()) ON CONFLICT (workspace_id, key) DO NOTHING";
+    let bench = Bench::new().await;
+    let (client, postgres) = (bench.client(), bench.database.superuser().await.unwrap());
+    // Its statements are prepared for the tables as they are called now.
+    client.send(keyed("before")).await.unwrap();
+    let mut slow = bench.database.superuser().await.unwrap();
+    let transaction = slow.transaction().await.unwrap();
+    assert_eq!(transaction.execute(TAKE, &[&WORKSPACE]).await.unwrap(), 1);
+    age_turns(&postgres, "8 days").await;
+    assert!(
+        bench.database.sweep(0).await.is_err() && !is_new(&postgres).await,
+        "the turn ended under a commit"
+    );
+    transaction.commit().await.unwrap();
+    bench.database.sweep(0).await.unwrap();
+    assert!(is_new(&postgres).await);
+    for key in ["before", "k"] {
+        assert!(client.send(keyed(key)).await.unwrap().replayed, "{key}");
+    }
+    // Without the look into the turn before, the key would be taken a second time.
+    let transaction = slow.transaction().await.unwrap();
+    assert_eq!(transaction.execute(TAKE, &[&WORKSPACE]).await.unwrap(), 1);
+}
+
+/// Keys from before there were turns are known for as long as all others.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_from_before_the_turns_are_known() {
+    let database = TestDatabase::before("0010_history").await.unwrap();
+    let postgres = database.superuser().await.unwrap();
+    postgres
+        .batch_execute(&format!(
+            "INSERT INTO idempotency (workspace_id, key, digest, answer, commit_id, expire_time)
+             VALUES ('{WORKSPACE}', 'old', 'd', 'a', gen_random_uuid(), now() + interval '1 day')"
+        ))
+        .await
+        .unwrap();
+    database.migrate().await.unwrap();
+    let service = database.persist().await.unwrap();
+    let client = client(&service, WORKSPACE);
+    assert!(client.send(keyed("old")).await.unwrap().replayed);
+    age_turns(&postgres, "168 hours").await;
+    database.sweep(0).await.unwrap();
+    assert!(client.send(keyed("old")).await.unwrap().replayed);
+    age_turns(&postgres, "168 hours").await;
+    database.sweep(0).await.unwrap();
+    assert!(!client.send(keyed("old")).await.unwrap().replayed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

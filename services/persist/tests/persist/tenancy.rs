@@ -48,7 +48,9 @@ async fn the_policy_holds_where_a_statement_forgets_the_workspace() {
     let bench = Bench::new().await;
     bench.client().commit(vec![insert(&product("Чай", 5))]).await.unwrap();
     let happened = happened(&artel_proto::order::OrderPlaced { order_id: "k".into(), ..Default::default() });
-    bench.client().send(CommitRequest { events: vec![happened], ..Default::default() }).await.unwrap();
+    let idempotency = once("k", b"d", b"a");
+    let request = CommitRequest { events: vec![happened], idempotency, ..Default::default() };
+    bench.client().send(request).await.unwrap();
 
     let (client, connection) = tokio_postgres::connect(&bench.database.url("artel"), NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -56,7 +58,7 @@ async fn the_policy_holds_where_a_statement_forgets_the_workspace() {
         client.execute("SELECT set_config('artel.workspace', $1, false)", &[&workspace]).await.unwrap();
         client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap().get(0)
     };
-    for table in ["products", "change_log", "idempotency"] {
+    for table in ["products", "change_log", "idempotency", "outcome"] {
         assert!(count(WORKSPACE, table).await > 0, "{table}");
         assert_eq!(count(OTHER, table).await, 0, "{table}");
         assert_eq!(count("", table).await, 0, "{table}");
