@@ -20,7 +20,7 @@ use crate::load;
 use crate::process::{Process, free_port};
 use crate::report::{Outcome, Verdict};
 use crate::rounds::{Contender, Work, in_turn};
-use crate::store::{CONNECTIONS, PRODUCTS, Store, WORKSPACE, endpoint};
+use crate::store::{CONNECTIONS, PRODUCTS, Store, Stub, WORKSPACE, endpoint};
 use crate::yardstick::echo;
 use crate::yardstick::pgbench::Pgbench;
 
@@ -43,7 +43,7 @@ pub async fn run(setting: &Setting) -> Result<Outcome> {
     let mut server = Process::ourselves("echo", &["role", "echo", "--port", &port], &[], &logs)?;
     server.listens(address).await?;
 
-    let mut ours = Reads { store };
+    let mut ours = Persist { store, ask: one };
     let mut by_hand = Pgbench::new("pgbench", store, SELECT, CLIENTS, &logs)?;
     let mut bare = Bare { address, pid: server.pid() };
     let get = in_turn("B2", setting.plan, &mut [&mut ours, &mut by_hand, &mut bare]).await?;
@@ -51,28 +51,35 @@ pub async fn run(setting: &Setting) -> Result<Outcome> {
     let yardstick = get[1].cpu("PostgreSQL") + get[2].cpu("echo");
     let cpu = get[0].median(|sample| sample.cpu_of_all()) / yardstick;
 
-    let mut ours = Pages { store };
+    let mut ours = Persist { store, ask: page };
     let mut in_process = InProcess::connect(store).await?;
-    let page = in_turn("B2", setting.plan, &mut [&mut ours, &mut in_process]).await?;
+    let pages = in_turn("B2", setting.plan, &mut [&mut ours, &mut in_process]).await?;
     let page_cpu =
-        page[0].median(|sample| sample.cpu_of_all()) / page[1].median(|sample| sample.cpu_of_all());
+        pages[0].median(|sample| sample.cpu_of_all()) / pages[1].median(|sample| sample.cpu_of_all());
     Ok(Outcome {
         verdicts: vec![
             Verdict::at_least("point read, rate against pgbench", "x", rate, 0.9),
             Verdict::at_most("point read, CPU against pgbench's PostgreSQL + echo", "x", cpu, 1.3),
             Verdict::at_most("page of 50, CPU against tokio-postgres", "x", page_cpu, 1.3),
         ],
-        sets: vec![("point read", get), ("page of 50", page)],
+        sets: vec![("point read", get), ("page of 50", pages)],
         notes: Vec::new(),
     })
 }
 
-struct Reads<'a> {
+/// persist, asked over and over for the same kind of thing.
+struct Persist<'a, F> {
     store: &'a Store,
+    /// Asks once, and looks at the answer.
+    ask: F,
 }
 
 #[async_trait(?Send)]
-impl Contender for Reads<'_> {
+impl<F, R> Contender for Persist<'_, F>
+where
+    F: Fn(Stub) -> R,
+    R: Future<Output = Result<()>>,
+{
     fn name(&self) -> &str {
         "persist"
     }
@@ -82,20 +89,31 @@ impl Contender for Reads<'_> {
     }
 
     async fn run(&mut self, time: Duration) -> Result<Work> {
-        let stubs = self.store.stubs().await?;
+        let (stubs, ask) = (self.store.stubs().await?, &self.ask);
         load::closed(CLIENTS, time, |client| {
-            let stub = stubs[client % stubs.len()].clone();
-            move || {
-                let mut stub = stub.clone();
-                async move {
-                    let answer = stub.get(echo::request(rand::random_range(1..=PRODUCTS))).await?;
-                    anyhow::ensure!(answer.get_ref().items.len() == 1, "a product is missing");
-                    Ok(())
-                }
-            }
+            let stub = &stubs[client % stubs.len()];
+            move || ask(stub.clone())
         })
         .await
     }
+}
+
+async fn one(mut stub: Stub) -> Result<()> {
+    let answer = stub.get(echo::request(rand::random_range(1..=PRODUCTS))).await?;
+    anyhow::ensure!(answer.get_ref().items.len() == 1, "a product is missing");
+    Ok(())
+}
+
+async fn page(mut stub: Stub) -> Result<()> {
+    let request = QueryRequest {
+        entity: Product::NAME.to_owned(),
+        order_by: vec![Order { field: "create_time".to_owned(), descending: false }],
+        page_size: 50,
+        ..QueryRequest::default()
+    };
+    let answer = stub.query(request).await?.into_inner();
+    anyhow::ensure!(answer.items.len() == PAGE && !answer.next_page_token.is_empty(), "no page");
+    Ok(())
 }
 
 /// The echo, under the same load.
@@ -124,46 +142,6 @@ impl Contender for Bare {
             move || {
                 let channel = channel.clone();
                 async move { echo::call(channel, rand::random_range(1..=PRODUCTS)).await.map(drop) }
-            }
-        })
-        .await
-    }
-}
-
-struct Pages<'a> {
-    store: &'a Store,
-}
-
-#[async_trait(?Send)]
-impl Contender for Pages<'_> {
-    fn name(&self) -> &str {
-        "persist"
-    }
-
-    fn watched(&self) -> Vec<Watched> {
-        vec![Watched::generator(), self.store.persist(), self.store.postgres()]
-    }
-
-    async fn run(&mut self, time: Duration) -> Result<Work> {
-        let stubs = self.store.stubs().await?;
-        load::closed(CLIENTS, time, |client| {
-            let stub = stubs[client % stubs.len()].clone();
-            move || {
-                let mut stub = stub.clone();
-                async move {
-                    let request = QueryRequest {
-                        entity: Product::NAME.to_owned(),
-                        order_by: vec![Order { field: "create_time".to_owned(), descending: false }],
-                        page_size: 50,
-                        ..QueryRequest::default()
-                    };
-                    let answer = stub.query(request).await?.into_inner();
-                    anyhow::ensure!(
-                        answer.items.len() == PAGE && !answer.next_page_token.is_empty(),
-                        "no page"
-                    );
-                    Ok(())
-                }
             }
         })
         .await
