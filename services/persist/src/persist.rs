@@ -41,6 +41,7 @@ pub struct Settings {
     pub(crate) read_connections: usize,
     pub(crate) read_depth: usize,
     pub(crate) read_ms: u64,
+    pub(crate) search_ranked: usize,
     pub(crate) commit_writers: usize,
     pub(crate) commit_lanes: usize,
     pub(crate) commit_group: usize,
@@ -76,6 +77,7 @@ impl Section for Settings {
         ensure!(shared <= 100, "persist.read_connections must be 0 to 100, is {shared}");
         within("read_depth", self.read_depth as u64, 10_000)?;
         within("read_ms", self.read_ms, 10_000)?;
+        within("search_ranked", self.search_ranked as u64, 1_000_000)?;
         within("commit_writers", self.commit_writers as u64, self.connections as u64)?;
         within("commit_lanes", self.commit_lanes as u64, 100)?;
         within("commit_group", self.commit_group as u64, 1_000)?;
@@ -137,6 +139,11 @@ impl Settings {
     /// Shares connections between short reads in another way.
     pub fn share_reads(&mut self, connections: usize, depth: usize, milliseconds: u64) {
         (self.read_connections, self.read_depth, self.read_ms) = (connections, depth, milliseconds);
+    }
+
+    /// Ranks so many hits of a search at most.
+    pub fn set_search_ranked(&mut self, most: usize) {
+        self.search_ranked = most;
     }
 
     /// Looks for events that nobody told of less or more often.
@@ -216,6 +223,7 @@ impl Persist {
             connections: settings.read_connections,
             depth: settings.read_depth,
             time: Duration::from_millis(settings.read_ms),
+            ranked: settings.search_ranked,
         };
         let reads = Arc::new(Reads::open(&database, &settings.database_url, shared).await?);
         let gets = Arc::new(Gets::of(&plans));

@@ -66,6 +66,7 @@ pub(super) fn entity(message: &MessageDescriptor, options: &EntityOptions) -> Re
         return Err(problem("soft_delete and a field stamped with the delete time go together".to_owned()));
     }
 
+    let list = columns.iter().map(|column| column.of("t")).collect::<Vec<_>>().join(", ");
     let mut entity = Entity {
         name: message.full_name().to_owned(),
         table: options.table.clone(),
@@ -78,6 +79,7 @@ pub(super) fn entity(message: &MessageDescriptor, options: &EntityOptions) -> Re
         delete_time,
         fields,
         columns,
+        list,
         indexes: Vec::new(),
         references,
         search,

@@ -60,6 +60,8 @@ pub(crate) struct Entity {
     pub(crate) fields: Vec<Field>,
     /// The columns that come from fields, in the order of the fields.
     pub(crate) columns: Vec<Column>,
+    /// The columns as a list, each of the table `t`.
+    pub(crate) list: String,
     /// The column of the key.
     pub(crate) key: usize,
     /// The columns that `persist` fills in.
@@ -241,11 +243,6 @@ impl Entity {
     /// The columns of a top-level field.
     pub(crate) fn columns_of(&self, field: &Field) -> std::ops::Range<usize> {
         field.column..field.column + field.shape.width()
-    }
-
-    /// The columns as a list, each of the table with that alias.
-    pub(crate) fn list(&self, alias: &str) -> String {
-        self.columns.iter().map(|column| column.of(alias)).collect::<Vec<_>>().join(", ")
     }
 
     /// What holds for each row that is seen: of the workspace in `$1`, and not deleted. Empty where all rows are.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use artel_proto::persist::{GetRequest, GetResponse};
 use artel_util::Error;
+use bytes::Bytes;
 use tonic::Code;
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ use super::{MOST_BYTES, message};
 use crate::database::Scope;
 use crate::measure::Name;
 use crate::plan::{Entity, Plans};
-use crate::reads::{FRAMED, Reads, begun, framed};
+use crate::reads::{FRAMED, Reads, begun};
 use crate::sql::{Row, Statement};
 use crate::value::{self, Array, Kind};
 
@@ -54,7 +55,7 @@ impl Gets {
             [id] => {
                 let statement = begun(get.one.clone(), scope).bind(Kind::Uuid, Some(std::mem::take(id)));
                 let rows = reads.short(scope, statement).await?;
-                let items = rows.iter().map(|row| Ok(message(entity, row)?.into()));
+                let items = rows.iter().map(|row| message(entity, row));
                 Ok(GetResponse { items: items.collect::<Result<_, Error>>()? })
             }
             ids => {
@@ -75,7 +76,7 @@ impl Gets {
 
 impl Get {
     fn of(entity: &Entity) -> Self {
-        let (columns, table) = (entity.list("t"), &entity.table);
+        let (columns, table) = (&entity.list, &entity.table);
         let mut conditions = entity.visible("t");
         conditions.extend([FRAMED.to_owned(), format!("{} = ", entity.columns[entity.key].of("t"))]);
         let conditions = conditions.join(" AND ");
@@ -83,23 +84,23 @@ impl Get {
         // A look into the primary key for each, whatever PostgreSQL believes of the table.
         let many = format!(
             "SELECT t.* FROM unnest($3) AS i (id) CROSS JOIN LATERAL
-                (SELECT {columns} FROM {table} t WHERE {conditions} i.id LIMIT 1) t LIMIT ALL OFFSET 0"
+                (SELECT {columns} FROM {table} t WHERE {conditions} i.id LIMIT 1) t"
         );
-        let statement = |text: &str| Statement::fixed(framed(text)).named(Name::new(&entity.table, "get"));
+        let statement = |text: &str| Statement::fixed(text).named(Name::new(&entity.table, "get"));
         Self { one: statement(&one), many: statement(&many) }
     }
 }
 
 /// The rows that were found, in the order their keys were asked for.
 fn in_order(entity: &Entity, rows: &[Row], ids: &[Vec<u8>]) -> Result<GetResponse, Error> {
-    let mut found: HashMap<Uuid, bytes::Bytes> = HashMap::with_capacity(rows.len());
+    let mut found: HashMap<Uuid, Bytes> = HashMap::with_capacity(rows.len());
     for row in rows {
         let id = row.column(entity.key, |cell| cell.and_then(|cell| Uuid::from_slice(cell).ok()));
-        found.insert(id.unwrap_or_default(), message(entity, row)?.into());
+        found.insert(id.unwrap_or_default(), message(entity, row)?);
     }
     let items = ids.iter().filter_map(|id| found.get(&Uuid::from_slice(id).ok()?).cloned());
-    let items: Vec<bytes::Bytes> = items.collect();
-    if items.iter().map(bytes::Bytes::len).sum::<usize>() > MOST_BYTES {
+    let items: Vec<Bytes> = items.collect();
+    if items.iter().map(Bytes::len).sum::<usize>() > MOST_BYTES {
         let text = format!("their entities are more than {MOST_BYTES} bytes together; ask for fewer at once");
         return Err(Error::new(Code::ResourceExhausted, "ANSWER_TOO_LARGE", format!("ids: {text}"))
             .field("ids", text)

@@ -10,6 +10,7 @@ mod token;
 
 use artel_proto::persist::{QueryRequest, QueryResponse};
 use artel_util::Error;
+use bytes::Bytes;
 
 pub(crate) use aggregate::aggregate;
 pub(crate) use bucket::Zones;
@@ -21,7 +22,7 @@ use crate::caller::Caller;
 use crate::database::Scope;
 use crate::measure::Name;
 use crate::plan::{Entity, Plans};
-use crate::reads::{FRAMED, Reads, framed};
+use crate::reads::{FRAMED, Reads};
 use crate::sql::Row;
 use crate::value::{self, Kind, read_i64};
 
@@ -54,10 +55,13 @@ pub(crate) async fn query(
     }
     let words = search::words(entity, &request.search, &mut text)?;
     conditions.extend(words.iter().map(|words| format!("t.search @@ {words}")));
-    let counted = conditions.clone();
-    let count_text = text.clone();
+    let counted = request.with_total.then(|| (filter::all(&conditions), text.clone()));
 
     let sorting = Sorting::read(entity, &request.order_by, words.as_deref())?;
+    let mut source = format!("{} t", entity.table);
+    if sorting.is_ranked() {
+        (source, conditions) = search::newest(entity, &conditions, reads.most_ranked(), &mut text);
+    }
     let given = filter::given(entity, request.r#where.as_ref());
     let is_short =
         size <= SHORT && words.is_none() && given.is_some_and(|given| sorting.is_led(entity, &given));
@@ -70,56 +74,57 @@ pub(crate) async fn query(
     if is_short {
         conditions.push(FRAMED.to_owned());
     }
-    let mut columns = vec![entity.list("t")];
-    columns.extend(
-        sorting.keys.iter().enumerate().map(|(index, key)| format!("{} AS sort{index}", key.expression)),
-    );
     // One more than asked for tells whether there is a next page.
     let limit = text.bind(Kind::Bigint, value::bigint(i64::try_from(size + 1).unwrap_or(i64::MAX)));
     let page = format!(
-        "SELECT {} FROM {} t{} ORDER BY {} LIMIT {limit}",
-        columns.join(", "),
-        entity.table,
+        "SELECT {}{} FROM {source}{} ORDER BY {} LIMIT {limit}",
+        entity.list,
+        sorting.beside(),
         filter::all(&conditions),
         sorting.order_by(),
     );
     let name = |verb| Name::new(&entity.table, verb);
     let page = async {
         if is_short {
-            reads.short(scope, text.statement(&framed(&page)).named(name("page"))).await
+            reads.short(scope, text.statement(&page).named(name("page"))).await
         } else {
             reads.long(scope, text.statement(&page).named(name("query"))).await
         }
     };
     let total = async {
-        if !request.with_total {
-            return Ok(None);
-        }
-        let text = format!("SELECT count(*) FROM {} t{}", entity.table, filter::all(&counted));
-        let rows = reads.long(scope, count_text.statement(&text).named(name("count"))).await?;
+        let Some((conditions, text)) = counted else { return Ok(None) };
+        let count = format!("SELECT count(*) FROM {} t{conditions}", entity.table);
+        let rows = reads.long(scope, text.statement(&count).named(name("count"))).await?;
         Ok(rows.first().and_then(|row| row.column(0, |cell| cell.and_then(read_i64))))
     };
     let (rows, total) = futures::try_join!(page, total)?;
-    let (mut items, mut bytes) = (Vec::with_capacity(size.min(rows.len())), 0);
-    for row in rows.iter().take(size) {
-        let item = message(entity, row)?;
-        bytes += item.len();
-        if bytes > MOST_BYTES && !items.is_empty() {
-            break;
-        }
-        items.push(item.into());
-    }
+    let items = items(entity, &rows[..size.min(rows.len())])?;
     let next_page_token = if rows.len() > items.len() {
-        let last = &rows[items.len() - 1];
-        let cells = (0..sorting.keys.len())
-            .map(|index| last.column(entity.columns.len() + index, |cell| cell.map(<[u8]>::to_vec)));
-        token::write(caller, request, &cells.collect::<Vec<_>>())
+        token::write(caller, request, &sorting.cells(entity, &rows[items.len() - 1]))
     } else {
         String::new()
     };
     Ok(QueryResponse { items, next_page_token, total })
 }
 
-fn message(entity: &Entity, row: &Row) -> Result<Vec<u8>, Error> {
-    value::message(entity, row, 0).map_err(Error::internal)
+/// The entities of rows, as many as an answer takes. They share what they are written into.
+fn items(entity: &Entity, rows: &[Row]) -> Result<Vec<Bytes>, Error> {
+    let mut all = Vec::with_capacity(rows.iter().map(Row::size).sum());
+    let mut ends = Vec::with_capacity(rows.len());
+    for row in rows {
+        value::message(entity, row, &mut all).map_err(Error::internal)?;
+        if all.len() > MOST_BYTES && !ends.is_empty() {
+            break;
+        }
+        ends.push(all.len());
+    }
+    let (all, mut begin) = (Bytes::from(all), 0);
+    let item = |end| all.slice(std::mem::replace(&mut begin, end)..end);
+    Ok(ends.into_iter().map(item).collect())
+}
+
+fn message(entity: &Entity, row: &Row) -> Result<Bytes, Error> {
+    let mut out = Vec::with_capacity(row.size());
+    value::message(entity, row, &mut out).map_err(Error::internal)?;
+    Ok(out.into())
 }

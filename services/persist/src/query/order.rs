@@ -5,6 +5,7 @@ use artel_util::Error;
 
 use super::filter::Text;
 use crate::plan::Entity;
+use crate::sql::Row;
 use crate::value::{Cell, Kind};
 
 /// What rows are sorted by, the key last.
@@ -71,6 +72,24 @@ impl Sorting {
             if key.descending { format!("{} DESC", key.expression) } else { key.expression.clone() }
         });
         keys.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether the best hits come first.
+    pub(super) fn is_ranked(&self) -> bool {
+        self.keys.iter().any(|key| key.column.is_none())
+    }
+
+    /// What is read of each row besides its columns, so that a page can end there.
+    pub(super) fn beside(&self) -> String {
+        let ranks = self.keys.iter().filter(|key| key.column.is_none());
+        ranks.map(|key| format!(", {}", key.expression)).collect()
+    }
+
+    /// The values of a row that has these columns and what is [beside](Self::beside) them.
+    pub(super) fn cells(&self, entity: &Entity, row: &Row) -> Vec<Cell> {
+        let mut beside = entity.columns.len()..;
+        let places = self.keys.iter().map(|key| key.column.or_else(|| beside.next()).unwrap_or_default());
+        places.map(|place| row.column(place, |cell| cell.map(<[u8]>::to_vec))).collect()
     }
 
     /// Whether an index leads to the rows with these columns given in this order.

@@ -2,9 +2,9 @@
 
 use artel_util::Error;
 
-use super::filter::Text;
+use super::filter::{Text, all};
 use crate::plan::Entity;
-use crate::value::{Kind, text};
+use crate::value::{Kind, bigint, text};
 
 /// The words as a tsquery, or nothing where none are given.
 ///
@@ -31,6 +31,29 @@ pub(super) fn words(entity: &Entity, search: &str, parameters: &mut Text) -> Res
     let unwanted = any(&unwanted);
     // An empty query on either side leaves the other as it is.
     Ok(Some(format!("({wanted} && !!{unwanted})")))
+}
+
+/// What is ranked of the rows that these conditions hold for: a table `t` and the conditions on it. A rank is made from
+/// all the words of a row, which are read for it, so that only the newest so many get one; what is older is no hit where
+/// hits are sorted by their rank.
+pub(super) fn newest(
+    entity: &Entity,
+    conditions: &[String],
+    most: usize,
+    parameters: &mut Text,
+) -> (String, Vec<String>) {
+    let (table, key) = (&entity.table, entity.columns[entity.key].of("t"));
+    let age = entity.create_time.map(|column| format!("{} DESC, ", entity.columns[column].of("t")));
+    let most = parameters.bind(Kind::Bigint, bigint(i64::try_from(most).unwrap_or(i64::MAX)));
+    // Keys alone: whole rows would have to be sorted on the disk.
+    let newest = format!(
+        "(SELECT {key} AS id FROM {table} t{} ORDER BY {}{key} DESC LIMIT {most}) n CROSS JOIN {table} t",
+        all(conditions),
+        age.unwrap_or_default(),
+    );
+    let mut same = entity.visible("t");
+    same.push(format!("{key} = n.id"));
+    (newest, same)
 }
 
 /// What must occur, and what must not: `-word` and `-"some words"`, joined by "or".

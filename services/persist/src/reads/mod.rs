@@ -15,15 +15,12 @@ use crate::failure::Failure;
 use crate::sql::{Row, Statement};
 use crate::value::{Kind, text};
 
-/// What a short read begins with. The setting that row-level security looks at comes with the statement, so that a read
-/// is one message and one answer; it holds for the statement's own transaction, and is gone with it. What reads rows
-/// stands in a LATERAL subquery with a LIMIT and asks for [`FRAMED`]: it cannot begin before this is done. Were it to,
-/// no workspace would be set, and no row be seen.
-const FRAME: &str = "SELECT t.* FROM (SELECT set_config('artel.workspace', $1::text, true) AS workspace,
-    set_config('application_name', $2, true) AS name) s CROSS JOIN LATERAL";
-
-/// What makes a subquery wait for the frame.
-pub(crate) const FRAMED: &str = "s.workspace IS NOT NULL AND s.name IS NOT NULL";
+/// The condition that makes a statement a short read. It sets what row-level security looks at within the statement
+/// itself, so that a read is one message and one answer; the setting holds for the statement's own transaction, and is
+/// gone with it. A condition that asks no row is looked at before the first row is: PostgreSQL does not begin to scan
+/// before this is done. Were it to, no workspace would be set, and no row be seen.
+pub(crate) const FRAMED: &str = "(SELECT set_config('artel.workspace', $1::text, true) IS NOT NULL
+    AND set_config('application_name', $2, true) IS NOT NULL)";
 
 /// How the reads of a role reach PostgreSQL.
 #[derive(Debug, Clone, Copy)]
@@ -34,17 +31,15 @@ pub(crate) struct Limits {
     pub(crate) depth: usize,
     /// The longest that one may take there.
     pub(crate) time: Duration,
+    /// Hits of a search that are ranked.
+    pub(crate) ranked: usize,
 }
 
 /// Reads for a workspace.
 pub(crate) struct Reads {
     database: Database,
     pipes: Pipes,
-}
-
-/// A subquery with a LIMIT as a short read. It asks for [`FRAMED`], and its own parameters begin with `$3`.
-pub(crate) fn framed(subquery: &str) -> String {
-    format!("{FRAME} ({subquery}) t")
+    ranked: usize,
 }
 
 /// The first two parameters of every read: its workspace, and the trace it belongs to.
@@ -58,7 +53,12 @@ impl Reads {
     /// Reads over a role's connections.
     pub(crate) async fn open(database: &Database, url: &Secret, limits: Limits) -> anyhow::Result<Self> {
         let pipes = Pipes::open(crate::database::config(url)?, limits).await;
-        Ok(Self { database: database.clone(), pipes })
+        Ok(Self { database: database.clone(), pipes, ranked: limits.ranked })
+    }
+
+    /// Hits of a search that are ranked at most.
+    pub(crate) fn most_ranked(&self) -> usize {
+        self.ranked
     }
 
     /// The connections that belong to one read at a time.
@@ -72,7 +72,7 @@ impl Reads {
         Ok(rows.pop().unwrap_or_default().into_iter().map(Row::Own).collect())
     }
 
-    /// Reads what an index leads to at once: a text of [`framed`]. What does not work on a shared connection, for
+    /// Reads what an index leads to at once: a text that asks for [`FRAMED`]. What does not work on a shared connection, for
     /// whatever reason, is done on one of its own.
     pub(crate) async fn short(&self, scope: Scope, statement: Statement) -> Result<Vec<Row>, Failure> {
         if !self.database.is_up() {

@@ -15,18 +15,15 @@ pub(crate) struct Unreadable {
     column: String,
 }
 
-/// The entity's bytes of a row whose columns begin at `first`, in the plan's order.
-pub(crate) fn message(entity: &Entity, row: &Row, first: usize) -> Result<Vec<u8>, Unreadable> {
-    let mut out = Vec::with_capacity(row.size());
+/// Adds the entity's bytes of a row, whose columns stand first and in the plan's order.
+pub(crate) fn message(entity: &Entity, row: &Row, out: &mut Vec<u8>) -> Result<(), Unreadable> {
     for field in &entity.fields {
-        let written = row.column(first + field.column, |cell| {
+        let written = row.column(field.column, |cell| {
             let Some(cell) = cell else { return Some(()) };
             if let Shape::Money = field.shape {
-                row.column(first + field.column + 1, |currency| {
-                    money(field, cell, currency.unwrap_or_default(), &mut out)
-                })
+                row.column(field.column + 1, |currency| money(field, cell, currency.unwrap_or_default(), out))
             } else {
-                write(entity, field, cell, &mut out)
+                write(entity, field, cell, out)
             }
         });
         written.ok_or_else(|| Unreadable {
@@ -34,7 +31,7 @@ pub(crate) fn message(entity: &Entity, row: &Row, first: usize) -> Result<Vec<u8
             column: entity.columns[field.column].name.clone(),
         })?;
     }
-    Ok(out)
+    Ok(())
 }
 
 fn write(entity: &Entity, field: &Field, cell: &[u8], out: &mut Vec<u8>) -> Option<()> {

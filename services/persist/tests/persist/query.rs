@@ -1,3 +1,4 @@
+use artel_persist::testing::TestDatabase;
 use artel_proto::Message as _;
 use artel_proto::catalog::Product;
 use artel_proto::notify::Notification;
@@ -251,6 +252,35 @@ async fn words_are_found_in_russian_and_english_and_verbatim() {
     let seen = pages(&client, &ranked, async |_| {}).await;
     let names: Vec<String> = seen.iter().map(|item| Product::decode(item.as_slice()).unwrap().name).collect();
     assert_eq!(names, ["Кожаные сумки", "Телефон"]);
+}
+
+#[tokio::test]
+async fn the_newest_hits_are_ranked_and_an_order_shows_the_others() {
+    let database = TestDatabase::create().await.unwrap();
+    let mut settings = database.settings().unwrap();
+    settings.set_search_ranked(3);
+    let service = database.persist_with(&settings).await.unwrap();
+    let ours = client(&service, WORKSPACE);
+    // The best hit is the oldest one.
+    for (name, description) in [("Сумка", "сумка"), ("A", "сумка"), ("Сумка B", ""), ("C", "сумка")]
+    {
+        let hit = Product { description: description.into(), ..product(name, 1) };
+        ours.commit(vec![insert(&hit)]).await.unwrap();
+        // What others have takes no place away.
+        client(&service, OTHER).commit(vec![insert(&Product { id: new_id(), ..hit })]).await.unwrap();
+    }
+    let ranked = QueryRequest { search: "сумка".into(), page_size: 1, ..of::<Product>() };
+    let seen = pages(&ours, &ranked, async |_| {}).await;
+    let names: Vec<String> = seen.iter().map(|item| Product::decode(item.as_slice()).unwrap().name).collect();
+    assert_eq!(names, ["Сумка B", "C", "A"]);
+    let counted = QueryRequest { with_total: true, ..ranked.clone() };
+    assert_eq!(ours.query(counted).await.unwrap().total, Some(4));
+    let named = QueryRequest { order_by: vec![by("name", false)], page_size: 0, ..ranked.clone() };
+    assert_eq!(ours.found(named).await, ["A", "C", "Сумка", "Сумка B"]);
+    // Conditions hold before the newest are taken.
+    let others = not(compare("name", Operator::Equal, vec![text("C")]));
+    let fewer = QueryRequest { r#where: Some(others), page_size: 0, ..ranked };
+    assert_eq!(ours.found(fewer).await, ["A", "Сумка", "Сумка B"]);
 }
 
 #[tokio::test]
