@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::categories::Categories;
 use crate::config::Settings;
+use crate::facets::Facets;
 use crate::import::import;
 use crate::list::list;
 use crate::products::{create, delete, get, update};
@@ -21,13 +22,15 @@ use crate::products::{create, delete, get, update};
 pub(crate) struct Catalog {
     pub(crate) repo: Repo,
     pub(crate) categories: Categories,
+    pub(crate) facets: Facets,
     pub(crate) settings: Live<Settings>,
 }
 
 impl Catalog {
     pub(crate) fn new(repo: Repo, redis: Redis, settings: Live<Settings>) -> Self {
         let categories = Categories::new(repo.clone(), redis, &settings.get());
-        Self { repo, categories, settings }
+        let facets = Facets::new(repo.clone(), &settings.get());
+        Self { repo, categories, facets, settings }
     }
 }
 
@@ -52,22 +55,30 @@ impl CatalogService for Catalog {
         &self,
         request: Request<CreateProductRequest>,
     ) -> Result<Response<CreateProductResponse>, Status> {
-        Ok(Response::new(create(&self.repo, Call::of(&request)?, request.get_ref()).await?))
+        let call = Call::of(&request)?;
+        let created = create(&self.repo, call, request.get_ref()).await;
+        self.facets.forget(call);
+        Ok(Response::new(created?))
     }
 
     async fn update_product(
         &self,
         request: Request<UpdateProductRequest>,
     ) -> Result<Response<UpdateProductResponse>, Status> {
-        let product = update(&self.repo, Call::of(&request)?, request.get_ref()).await?;
-        Ok(Response::new(UpdateProductResponse { product: Some(product) }))
+        let call = Call::of(&request)?;
+        let product = update(&self.repo, call, request.get_ref()).await;
+        self.facets.forget(call);
+        Ok(Response::new(UpdateProductResponse { product: Some(product?) }))
     }
 
     async fn delete_product(
         &self,
         request: Request<DeleteProductRequest>,
     ) -> Result<Response<DeleteProductResponse>, Status> {
-        delete(&self.repo, Call::of(&request)?, request.get_ref()).await?;
+        let call = Call::of(&request)?;
+        let deleted = delete(&self.repo, call, request.get_ref()).await;
+        self.facets.forget(call);
+        deleted?;
         Ok(Response::new(DeleteProductResponse {}))
     }
 
@@ -84,6 +95,9 @@ impl CatalogService for Catalog {
         request: Request<Streaming<ImportFeedRequest>>,
     ) -> Result<Response<ImportFeedResponse>, Status> {
         let call = Call::of(&request)?.clone();
-        Ok(Response::new(import(self, &call, request.into_inner()).await?))
+        let imported = import(self, &call, request.into_inner()).await;
+        // Whatever became of it: what was stored before it failed is stored.
+        self.facets.forget(&call);
+        Ok(Response::new(imported?))
     }
 }

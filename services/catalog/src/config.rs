@@ -15,6 +15,8 @@ pub struct Settings {
     pub import_concurrency: usize,
     pub tree_ttl_ms: u64,
     pub tree_kept_s: u64,
+    pub facets_ttl_ms: u64,
+    pub facets_kept: u64,
 }
 
 impl Section for Settings {
@@ -36,6 +38,16 @@ impl Section for Settings {
             (1..=16).contains(&self.import_concurrency),
             "catalog.import_concurrency must be from 1 to 16, is {}",
             self.import_concurrency
+        );
+        ensure!(
+            self.facets_ttl_ms <= 60_000,
+            "catalog.facets_ttl_ms must be from 0 to 60000, is {}",
+            self.facets_ttl_ms
+        );
+        ensure!(
+            (1..=100_000).contains(&self.facets_kept),
+            "catalog.facets_kept must be from 1 to 100000, is {}",
+            self.facets_kept
         );
         Ok(())
     }

@@ -7,6 +7,7 @@ mod api;
 mod categories;
 mod config;
 mod domain;
+mod facets;
 mod import;
 mod list;
 mod products;

@@ -1,4 +1,5 @@
-use artel_proto::catalog::{ListProductsRequest, Product};
+use artel_proto::catalog::{DeleteProductRequest, ListProductsRequest, Product};
+use artel_repo::Commit;
 use tonic::Code;
 
 use crate::support::{World, fields, product};
@@ -87,6 +88,58 @@ async fn conditions_hold_together() {
     assert_eq!(facets.vendors.iter().map(|facet| facet.count).collect::<Vec<_>>(), [3, 2]);
     let nowhere = ListProductsRequest { category_id: artel_util::new_id(), ..asked() };
     assert!(world.list(nowhere).await.unwrap().products.is_empty());
+}
+
+/// How many products each maker has, of those that match.
+async fn makers(world: &World, search: ListProductsRequest) -> Vec<(String, i32)> {
+    let facets = world.list(search).await.unwrap().facets.unwrap();
+    facets.vendors.into_iter().map(|facet| (facet.vendor, facet.count)).collect()
+}
+
+#[tokio::test]
+async fn facets_are_kept_for_a_moment_and_forgotten_with_each_change() {
+    let world = World::with("facets_ttl_ms = 60000").await;
+    let tea = || Product { vendor: "Dawn".into(), ..product("Tea", 100, 1) };
+    let dawn = |count| [("Dawn".to_owned(), count)];
+    let behind_its_back = || async {
+        let tea = Product { id: artel_util::new_id(), ..tea() };
+        world.repo.commit(&world.editor, Commit::new().insert(&tea)).await.unwrap();
+    };
+    world.create(tea()).await.unwrap();
+    assert_eq!(makers(&world, asked()).await, dawn(1));
+    behind_its_back().await;
+    let page = world.list(asked()).await.unwrap();
+    assert_eq!(page.products.len(), 2, "only what is counted is kept");
+    assert_eq!(page.facets.unwrap().vendors[0].count, 1, "another page of the search counts nothing");
+    let next = ListProductsRequest { page_size: 1, order_by: "name".into(), ..asked() };
+    assert_eq!(makers(&world, next).await, dawn(1));
+    let other = ListProductsRequest { available: Some(true), ..asked() };
+    assert_eq!(makers(&world, other).await, dawn(2), "another search has its own");
+
+    let third = world.create(tea()).await.unwrap();
+    assert_eq!(makers(&world, asked()).await, dawn(3));
+    behind_its_back().await;
+    world
+        .client
+        .clone()
+        .delete_product(world.editor.request(DeleteProductRequest { id: third.id }))
+        .await
+        .unwrap();
+    assert_eq!(makers(&world, asked()).await, dawn(3));
+    behind_its_back().await;
+    let feed = "<yml_catalog><shop><name>Лавка</name><categories><category id='1'>Чай</category></categories>\
+                <offers><offer id='1'><name>Чай</name><price>1</price><currencyId>RUB</currencyId>\
+                <categoryId>1</categoryId><vendor>Dawn</vendor></offer></offers></shop></yml_catalog>";
+    assert_eq!(world.counts(feed).await, (1, 0, 0, 0));
+    assert_eq!(makers(&world, asked()).await, dawn(5));
+
+    // Where they are not kept, each page counts.
+    let world = World::with("facets_ttl_ms = 0").await;
+    for count in 1..=2 {
+        let tea = Product { id: artel_util::new_id(), ..tea() };
+        world.repo.commit(&world.editor, Commit::new().insert(&tea)).await.unwrap();
+        assert_eq!(makers(&world, asked()).await, dawn(count));
+    }
 }
 
 #[tokio::test]
