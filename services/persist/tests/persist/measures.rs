@@ -25,6 +25,7 @@ async fn every_statement_is_measured_under_a_name_that_is_one_of_few() {
     let product = product("Чай", 5);
     let mut batch = placed("k");
     batch.mutations.push(insert(&product));
+    batch.idempotency = once("k", b"d", b"a");
     client.send(batch).await.unwrap();
     client.commit(vec![adjust::<Product>(&product.id, "stock", -1, Some(0))]).await.unwrap();
     client.commit(vec![update(&product, &["name"])]).await.unwrap();
@@ -42,6 +43,7 @@ async fn every_statement_is_measured_under_a_name_that_is_one_of_few() {
     for name in [
         "idempotency.insert",
         "outbox.insert",
+        "outcome.insert",
         "products.aggregate",
         "products.count",
         "products.get",
