@@ -117,9 +117,9 @@ async fn person(http: &reqwest::Client, api: &str) -> Result<String> {
     let answer = http.post(format!("{api}/api/v1/auth/register")).json(&body).send().await?;
     let answer: Value = answer.error_for_status()?.json().await?;
     let token = answer["accessToken"].as_str().context("no access token")?.to_owned();
-    let wishes = json!({ "email": false, "inApp": true, "locale": "ru" });
-    let url = format!("{api}/api/v1/notifications/preferences");
-    http.put(url).bearer_auth(&token).json(&wishes).send().await?.error_for_status()?;
+    let wishes = json!({ "email": false });
+    let url = format!("{api}/api/v1/notifications/preferences?updateMask=email");
+    http.patch(url).bearer_auth(&token).json(&wishes).send().await?.error_for_status()?;
     Ok(token)
 }
 

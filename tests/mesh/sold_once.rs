@@ -16,10 +16,8 @@ async fn sixty_four_clients_get_the_last_ten_exactly_ten_times() {
     let mesh = Mesh::get();
     let editor = Person::editor(&mesh).await;
     let anna = Person::register(&mesh, "en").await;
-    let quiet = serde_json::json!({"email": false, "inApp": false});
-    mesh.send(reqwest::Method::PUT, "/api/v1/notifications/preferences", Some(&anna.token), Some(&quiet))
-        .await
-        .ok();
+    let (path, nothing) = ("/api/v1/notifications/preferences?updateMask=email,inApp", serde_json::json!({}));
+    mesh.send(reqwest::Method::PATCH, path, Some(&anna.token), Some(&nothing)).await.ok();
     for round in 0..ROUNDS {
         let product = editor.product(&unique("Last ten "), 100, STOCK).await;
         let answers = join_all((0..CLIENTS).map(|_| anna.order(&product, 1))).await;

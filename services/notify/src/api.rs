@@ -1,4 +1,5 @@
 use artel_client::Call;
+use artel_proto::Entity as _;
 use artel_proto::notify::notify_service_server::NotifyService;
 use artel_proto::notify::{
     GetPreferencesRequest, GetPreferencesResponse, ListNotificationsRequest, ListNotificationsResponse,
@@ -10,9 +11,9 @@ use artel_util::{Error, new_id, now};
 use bytes::Bytes;
 use tonic::{Request, Response, Status};
 
-use crate::domain::{default_preferences, own};
+use crate::domain::{chosen, default_preferences, own};
 
-/// How often marking begins anew when the message changes in between.
+/// How often a change begins anew when the row changes in between.
 const ATTEMPTS: usize = 3;
 
 /// The gRPC methods of `notify`.
@@ -49,6 +50,32 @@ impl Notifications {
             }
         }
         Err(Error::new(tonic::Code::Aborted, "BUSY", "The message is changing all the time. Try again."))
+    }
+
+    /// Changes what the caller chose. Whose it is, its version and its time are not for the request to say.
+    async fn prefer(&self, call: &Call, asked: Preferences, mask: &[String]) -> Result<Preferences, Error> {
+        let user_id = call.user_id()?;
+        let fields = chosen(&asked, mask)?;
+        for _ in 0..ATTEMPTS {
+            let stored: Option<Preferences> = self.repo.get(call, user_id).await?;
+            let mut wanted = stored.clone().unwrap_or_else(|| default_preferences(user_id));
+            for field in &fields {
+                wanted.take(&asked, field);
+            }
+            let commit = match stored {
+                Some(_) => Commit::new().update(&wanted, &fields),
+                None => Commit::new().insert(&wanted),
+            };
+            // A key of its own, so that it may be sent again if the answer is lost.
+            let key = format!("notify.preferences/{}", new_id());
+            match self.repo.commit(call, commit.once(key, digest(&wanted), Bytes::new())).await {
+                Ok(_) => return self.preferences(call, user_id).await,
+                // They were first written, or went, in between.
+                Err(error) if matches!(error.reason(), "UNIQUE_VIOLATION" | "ROW_NOT_FOUND") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(tonic::Code::Aborted, "BUSY", "The preferences are changing all the time. Try again."))
     }
 
     async fn preferences(&self, call: &Call, user_id: &str) -> Result<Preferences, Error> {
@@ -100,20 +127,9 @@ impl NotifyService for Notifications {
         request: Request<UpdatePreferencesRequest>,
     ) -> Result<Response<UpdatePreferencesResponse>, Status> {
         let call = Call::of(&request)?;
-        let user_id = call.user_id()?;
-        let asked = request.get_ref().preferences.clone().unwrap_or_default();
-        // What is kept is the caller's, whatever id, version or time the request names.
-        let wanted = Preferences {
-            id: user_id.to_owned(),
-            email: asked.email,
-            in_app: asked.in_app,
-            locale: asked.locale,
-            ..Preferences::default()
-        };
-        let key = format!("notify.preferences/{}", new_id());
-        let commit = Commit::new().upsert(&wanted).once(key, digest(&wanted), Bytes::new());
-        self.repo.commit(call, commit).await?;
-        let preferences = self.preferences(call, user_id).await?;
+        let UpdatePreferencesRequest { preferences, update_mask } = request.get_ref();
+        let mask = update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
+        let preferences = self.prefer(call, preferences.clone().unwrap_or_default(), mask).await?;
         Ok(Response::new(UpdatePreferencesResponse { preferences: Some(preferences) }))
     }
 }

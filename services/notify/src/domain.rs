@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use artel_proto::Entity as _;
 use artel_proto::identity::User;
 use artel_proto::notify::{Email, EmailStatus, Notification, Preferences};
 use artel_util::time::{from_chrono, to_chrono};
@@ -26,6 +27,30 @@ const LONGEST_ERROR: usize = 500;
 /// How people want to be told who never said how.
 pub(crate) fn default_preferences(user_id: &str) -> Preferences {
     Preferences { id: user_id.to_owned(), email: true, in_app: true, ..Preferences::default() }
+}
+
+/// What people may choose, by proto name.
+const CHOICES: [&str; 3] = ["email", "in_app", "locale"];
+
+/// The choices that a change of preferences is about: those that the mask names (proto or JSON spelling, `*` for all),
+/// else those that are set.
+pub(crate) fn chosen(asked: &Preferences, mask: &[String]) -> Result<Vec<&'static str>, Error> {
+    if mask.is_empty() {
+        let set = asked.populated();
+        let chosen: Vec<_> = CHOICES.into_iter().filter(|choice| set.contains(choice)).collect();
+        if chosen.is_empty() {
+            let text = "is required where nothing is set: name what becomes false or empty, of email, inApp and locale";
+            return Err(Error::invalid("updateMask", text));
+        }
+        return Ok(chosen);
+    }
+    let names =
+        |path: &str, choice: &str| path == "*" || path == choice || (path == "inApp" && choice == "in_app");
+    if let Some(path) = mask.iter().find(|path| !CHOICES.iter().any(|choice| names(path, choice))) {
+        let text = format!("`{path}` cannot be changed; what can is email, inApp and locale");
+        return Err(Error::invalid("updateMask", text));
+    }
+    Ok(CHOICES.into_iter().filter(|choice| mask.iter().any(|path| names(path, choice))).collect())
 }
 
 /// The language to write in: the one chosen for messages, else the profile's, else the house's.
@@ -205,6 +230,20 @@ mod tests {
         let preferences = default_preferences("u");
         let (_, email) = told(words(), &preferences, &person(), ("e", "order.placed"), "o", moment(0));
         Email { create_time: Some(from_chrono(moment(0))), version: 1, ..email.unwrap() }
+    }
+
+    #[test]
+    fn a_change_is_about_what_it_names_or_sets() {
+        let mask = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+        let kazakh =
+            Preferences { id: "u".into(), locale: "kk".into(), version: 3, ..Preferences::default() };
+        assert_eq!(chosen(&kazakh, &[]).unwrap(), ["locale"]);
+        assert_eq!(chosen(&kazakh, &mask(&["inApp", "email"])).unwrap(), ["email", "in_app"]);
+        assert_eq!(chosen(&kazakh, &mask(&["in_app", "inApp"])).unwrap(), ["in_app"]);
+        assert_eq!(chosen(&Preferences::default(), &mask(&["*"])).unwrap(), CHOICES);
+        for (asked, paths) in [(&Preferences::default(), mask(&[])), (&kazakh, mask(&["email", "version"]))] {
+            assert_eq!(chosen(asked, &paths).unwrap_err().fields()[0].field, "updateMask");
+        }
     }
 
     #[test]

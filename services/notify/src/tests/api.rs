@@ -1,4 +1,5 @@
 use artel_handle::Listener as _;
+use artel_proto::FieldMask;
 use artel_proto::notify::{
     GetPreferencesRequest, ListNotificationsRequest, Notification, Preferences, ReadNotificationRequest,
     UpdatePreferencesRequest,
@@ -36,8 +37,14 @@ impl World {
         self.client.clone().get_preferences(request).await.unwrap().into_inner().preferences.unwrap()
     }
 
-    async fn prefer(&self, user_id: &str, preferences: Preferences) -> Result<Preferences, Error> {
-        let request = UpdatePreferencesRequest { preferences: Some(preferences) };
+    async fn prefer(
+        &self,
+        user_id: &str,
+        preferences: Preferences,
+        mask: &[&str],
+    ) -> Result<Preferences, Error> {
+        let mask = FieldMask { paths: mask.iter().map(|path| (*path).to_owned()).collect() };
+        let request = UpdatePreferencesRequest { preferences: Some(preferences), update_mask: Some(mask) };
         let answer = self.client.clone().update_preferences(self.call_of(user_id).request(request)).await?;
         Ok(answer.into_inner().preferences.unwrap())
     }
@@ -105,7 +112,7 @@ async fn preferences_have_defaults_and_are_the_callers() {
     let wanted =
         Preferences { id: you.clone(), in_app: true, locale: "kk".into(), version: 7, ..Default::default() };
     for _ in 0..2 {
-        let kept = world.prefer(&me, wanted.clone()).await.unwrap();
+        let kept = world.prefer(&me, wanted.clone(), &["email", "inApp", "locale"]).await.unwrap();
         assert_eq!(
             (kept.id.as_str(), kept.email, kept.in_app, kept.locale.as_str()),
             (me.as_str(), false, true, "kk")
@@ -115,13 +122,44 @@ async fn preferences_have_defaults_and_are_the_callers() {
     }
     assert_eq!(world.preferences(&you).await.version, 0, "another's are untouched");
 
-    let refused = world.prefer(&me, Preferences { locale: "de".into(), ..wanted }).await.unwrap_err();
+    let refused =
+        world.prefer(&me, Preferences { locale: "de".into(), ..wanted }, &["locale"]).await.unwrap_err();
     assert_eq!(
         (refused.code(), refused.fields()[0].field.as_str()),
         (Code::InvalidArgument, "preferences.locale")
     );
-    let request = world.call_of(&me).request(UpdatePreferencesRequest { preferences: None });
+    let request = world.call_of(&me).request(UpdatePreferencesRequest::default());
     let refused = Error::from(world.client.clone().update_preferences(request).await.unwrap_err());
     assert_eq!(refused.fields()[0].field, "preferences");
     assert_eq!(world.preferences(&me).await.locale, "kk", "what is refused changes nothing");
+}
+
+#[tokio::test]
+async fn what_is_not_named_stays_as_it_is_and_an_empty_change_is_refused() {
+    let world = World::start().await;
+    let me = new_id();
+    let refused = world.prefer(&me, Preferences::default(), &[]).await.unwrap_err();
+    assert_eq!((refused.code(), refused.fields()[0].field.as_str()), (Code::InvalidArgument, "updateMask"));
+    let kept = world.preferences(&me).await;
+    assert!(kept.email && kept.in_app, "what is refused changes nothing");
+
+    let kazakh = Preferences { locale: "kk".into(), ..Preferences::default() };
+    let kept = world.prefer(&me, kazakh, &[]).await.unwrap();
+    assert_eq!((kept.email, kept.in_app, kept.locale.as_str()), (true, true, "kk"));
+    let kept = world.prefer(&me, Preferences::default(), &["email"]).await.unwrap();
+    assert_eq!((kept.email, kept.in_app, kept.locale.as_str()), (false, true, "kk"));
+    let refused = world.prefer(&me, Preferences::default(), &["email", "version"]).await.unwrap_err();
+    assert_eq!(refused.fields()[0].field, "updateMask");
+
+    // Two first changes at once: neither is lost.
+    let you = new_id();
+    let russian = Preferences { locale: "ru".into(), ..Preferences::default() };
+    let (one, other) = tokio::join!(
+        world.prefer(&you, russian, &[]),
+        world.prefer(&you, Preferences::default(), &["in_app"])
+    );
+    one.unwrap();
+    other.unwrap();
+    let kept = world.preferences(&you).await;
+    assert_eq!((kept.email, kept.in_app, kept.locale.as_str()), (true, false, "ru"));
 }
