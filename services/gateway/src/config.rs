@@ -68,6 +68,8 @@ pub struct GatewayConfig {
     pub retry_budget_percent: u8,
     /// How long Envoy keeps the public keys.
     pub keys_cache_seconds: u32,
+    /// How many tokens each of Envoy's threads remembers as good; 0 for none.
+    pub remembered_tokens: u32,
     /// What part of the calls that were fast and fine is logged, in percent.
     pub access_log_percent: u8,
     /// From when on a call is slow.
@@ -148,6 +150,7 @@ impl GatewayConfig {
             (self.max_retries <= 10, "max_retries", "must be at most 10"),
             (self.retry_budget_percent <= 100, "retry_budget_percent", "must be at most 100"),
             ((6..=30).contains(&self.keys_cache_seconds), "keys_cache_seconds", "must be 6 to 30"),
+            (self.remembered_tokens <= 100_000, "remembered_tokens", "must be at most 100000"),
             (self.access_log_percent <= 100, "access_log_percent", "must be at most 100"),
             (self.tls.is_readable(), "tls.bind", "must be an address with a port, as 0.0.0.0:8443, or empty"),
             (

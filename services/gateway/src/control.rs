@@ -85,6 +85,10 @@ impl ControlPlane {
         }
     }
 
+    fn check(&self) -> RequestCheck {
+        RequestCheck::new(&self.surface, self.max_body_bytes, self.limiter.clone())
+    }
+
     /// What Envoys are told now; `None` before enough is known.
     #[must_use]
     pub fn snapshots(&self) -> watch::Receiver<Option<Arc<Snapshot>>> {
@@ -102,7 +106,7 @@ impl ControlPlane {
             .http2_keepalive_timeout(Some(Duration::from_secs(5)))
             .tcp_nodelay(true)
             .add_service(DiscoveryServer::new(self.snapshots(), stop.clone()).into_service())
-            .add_service(RequestCheck::new(&self.surface, self.max_body_bytes).into_service())
+            .add_service(self.check().into_service())
             .add_service(self.limiter.clone().into_service())
             .add_service(reflection::builder(&self.surface)?.build_v1()?)
             .add_service(reflection::builder(&self.surface)?.build_v1alpha()?)

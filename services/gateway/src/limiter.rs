@@ -48,6 +48,26 @@ pub struct Limiter {
     gateways: Arc<AtomicU32>,
 }
 
+/// What the limits say of a request.
+#[derive(Debug, Default)]
+pub(crate) struct Ruling {
+    /// How the bucket stands that is nearest to its end, as headers of the answer.
+    pub headers: Vec<(&'static str, String)>,
+    /// The limit that the request exceeds.
+    pub exceeded: Option<Exceeded>,
+}
+
+/// A limit that a request exceeds.
+#[derive(Debug)]
+pub(crate) struct Exceeded {
+    /// What a person is told.
+    pub message: String,
+    /// After how many seconds trying again helps.
+    pub wait: u64,
+    /// The limit as the headers name it.
+    pub policy: String,
+}
+
 /// A limit that holds for a request: its name for people, and the bucket.
 #[derive(Debug, PartialEq)]
 struct Applied {
@@ -58,12 +78,17 @@ struct Applied {
 
 /// What Envoy says of a request.
 #[derive(Debug, Default)]
-struct Asked<'a> {
-    method: &'a str,
-    grpc: bool,
-    address: Option<&'a str>,
-    user: Option<&'a str>,
-    workspace: Option<&'a str>,
+pub(crate) struct Asked<'a> {
+    /// The method's full name.
+    pub method: &'a str,
+    /// Whether the answer goes to a gRPC client.
+    pub grpc: bool,
+    /// The network that it comes from: `192.0.2.7/32`.
+    pub address: Option<&'a str>,
+    /// Of a verified token the person.
+    pub user: Option<&'a str>,
+    /// And the workspace.
+    pub workspace: Option<&'a str>,
 }
 
 impl Limiter {
@@ -82,6 +107,17 @@ impl Limiter {
         RateLimitServiceServer::new(self)
     }
 
+    /// Takes one from each bucket that holds for a request, or none from any where one is empty.
+    pub(crate) async fn rule(&self, asked: &Asked<'_>) -> Ruling {
+        let config = self.config.get();
+        if !config.limits.on {
+            return Ruling::default();
+        }
+        let applied = apply(&config.limits, asked, self.gateways.load(Ordering::Relaxed));
+        let buckets: Vec<Bucket> = applied.iter().map(|limit| limit.bucket.clone()).collect();
+        Ruling::of(&applied, &self.buckets.take(&buckets).await)
+    }
+
     /// Learns how many gateways there are.
     pub(crate) fn learn_gateways(&self, count: usize) {
         self.gateways.store(u32::try_from(count).unwrap_or(u32::MAX).max(1), Ordering::Relaxed);
@@ -95,13 +131,8 @@ impl RateLimitService for Limiter {
         request: Request<wire::RateLimitRequest>,
     ) -> Result<Response<wire::RateLimitResponse>, Status> {
         let request = request.into_inner();
-        let config = self.config.get();
-        let gateways = self.gateways.load(Ordering::Relaxed);
         let asked = request.descriptors.first().map(Asked::read).unwrap_or_default();
-        let applied = if config.limits.on { apply(&config.limits, &asked, gateways) } else { Vec::new() };
-        let buckets: Vec<Bucket> = applied.iter().map(|limit| limit.bucket.clone()).collect();
-        let taken = self.buckets.take(&buckets).await;
-        let mut answer = answer(&asked, &applied, &taken);
+        let mut answer = self.rule(&asked).await.into_answer(asked.grpc);
         // One status for each descriptor; what they say is in the headers.
         let code = answer.overall_code;
         answer.statuses = request
@@ -165,33 +196,57 @@ fn apply(limits: &Limits, asked: &Asked<'_>, gateways: u32) -> Vec<Applied> {
     general.chain(entrance).chain(own).collect()
 }
 
-fn answer(asked: &Asked<'_>, applied: &[Applied], taken: &Taken) -> wire::RateLimitResponse {
-    let levels = || applied.iter().zip(&taken.levels);
-    let allowed =
-        wire::RateLimitResponse { overall_code: Verdict::Ok as i32, ..wire::RateLimitResponse::default() };
-    if taken.allowed {
-        // Of several the one of which least is left.
-        let part = |level: &Level| f64::from(level.remaining) / f64::from(level.size.max(1));
-        let nearest = levels().min_by(|(_, a), (_, b)| part(a).total_cmp(&part(b)));
-        let headers = nearest.map(|(limit, level)| headers(limit, level)).unwrap_or_default();
-        return wire::RateLimitResponse { response_headers_to_add: headers, ..allowed };
+impl Ruling {
+    fn of(applied: &[Applied], taken: &Taken) -> Self {
+        let levels = || applied.iter().zip(&taken.levels);
+        if taken.allowed {
+            // Of several the one of which least is left.
+            let part = |level: &Level| f64::from(level.remaining) / f64::from(level.size.max(1));
+            let nearest = levels().min_by(|(_, a), (_, b)| part(a).total_cmp(&part(b)));
+            let headers = nearest.map(|(limit, level)| headers(limit, level)).unwrap_or_default();
+            return Self { headers, exceeded: None };
+        }
+        let refusing =
+            levels().filter(|(_, level)| !level.allowed).max_by_key(|(_, level)| level.retry_after);
+        let Some((limit, level)) = refusing else { return Self::default() };
+        metrics::counter!("gateway_requests_limited_total", "limit" => limit.name).increment(1);
+        let wait = seconds(level.retry_after).max(1);
+        let mut headers = headers(limit, level);
+        headers.push(("retry-after", wait.to_string()));
+        let message = format!("{} Try again in {wait} s.", limit.complaint());
+        Self { headers, exceeded: Some(Exceeded { message, wait, policy: limit.policy() }) }
     }
-    let refusing = levels().filter(|(_, level)| !level.allowed).max_by_key(|(_, level)| level.retry_after);
-    let Some((limit, level)) = refusing else { return allowed };
-    metrics::counter!("gateway_requests_limited_total", "limit" => limit.name).increment(1);
-    let wait = seconds(level.retry_after).max(1);
-    let mut headers = headers(limit, level);
-    headers.push(header("retry-after", wait));
-    let message = format!("{} Try again in {wait} s.", limit.complaint());
-    if asked.grpc {
-        headers.push(header("grpc-message", message.clone()));
-        headers.push(header("grpc-status-details-bin", details(limit, &message, wait)));
+
+    fn into_answer(self, grpc: bool) -> wire::RateLimitResponse {
+        let mut headers: Vec<_> = self.headers.into_iter().map(|(key, value)| header(key, value)).collect();
+        let Some(exceeded) = self.exceeded else {
+            return wire::RateLimitResponse {
+                overall_code: Verdict::Ok as i32,
+                response_headers_to_add: headers,
+                ..wire::RateLimitResponse::default()
+            };
+        };
+        if grpc {
+            headers.push(header("grpc-message", exceeded.message.clone()));
+            headers.push(header("grpc-status-details-bin", exceeded.details()));
+        }
+        wire::RateLimitResponse {
+            overall_code: Verdict::OverLimit as i32,
+            response_headers_to_add: headers,
+            raw_body: exceeded.message.into_bytes(),
+            ..wire::RateLimitResponse::default()
+        }
     }
-    wire::RateLimitResponse {
-        overall_code: Verdict::OverLimit as i32,
-        response_headers_to_add: headers,
-        raw_body: message.into_bytes(),
-        ..wire::RateLimitResponse::default()
+}
+
+impl Exceeded {
+    /// What stands beside the status of a refused gRPC call.
+    fn details(&self) -> String {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(REASON, "artel", [("policy".to_owned(), self.policy.clone())]);
+        details.set_retry_info(Some(Duration::from_secs(self.wait)));
+        let status = Status::with_error_details(Code::ResourceExhausted, &self.message, details);
+        STANDARD_NO_PAD.encode(status.details())
     }
 }
 
@@ -213,32 +268,23 @@ impl Applied {
     }
 }
 
-fn headers(limit: &Applied, level: &Level) -> Vec<HeaderValue> {
+fn headers(limit: &Applied, level: &Level) -> Vec<(&'static str, String)> {
     let values = [
         level.size.to_string(),
         level.remaining.to_string(),
         seconds(level.full_after).to_string(),
         limit.policy(),
     ];
-    HEADERS.iter().zip(values).map(|(name, value)| header(name, value)).collect()
+    HEADERS.into_iter().zip(values).collect()
 }
 
-fn header(key: &str, value: impl ToString) -> HeaderValue {
-    HeaderValue { key: key.to_owned(), value: value.to_string(), ..Default::default() }
+fn header(key: &str, value: String) -> HeaderValue {
+    HeaderValue { key: key.to_owned(), value, ..Default::default() }
 }
 
 /// Whole seconds, rounded up: who comes then finds what was promised.
 fn seconds(duration: Duration) -> u64 {
     duration.as_millis().div_ceil(1000) as u64
-}
-
-/// What stands beside the status of a refused gRPC call.
-fn details(limit: &Applied, message: &str, wait: u64) -> String {
-    let mut details = ErrorDetails::new();
-    details.set_error_info(REASON, "artel", [("policy".to_owned(), limit.policy())]);
-    details.set_retry_info(Some(Duration::from_secs(wait)));
-    let status = Status::with_error_details(Code::ResourceExhausted, message, details);
-    STANDARD_NO_PAD.encode(status.details())
 }
 
 #[cfg(test)]
@@ -313,7 +359,7 @@ mod tests {
             ..full
         };
         let taken = Taken { allowed: false, levels: vec![full, empty], shared: true };
-        let answer = answer(&asked, &applied, &taken);
+        let answer = Ruling::of(&applied, &taken).into_answer(asked.grpc);
         assert_eq!(answer.overall_code, Verdict::OverLimit as i32);
         let header = |name: &str| {
             answer.response_headers_to_add.iter().find(|it| it.key == name).map(|it| it.value.as_str())

@@ -11,6 +11,7 @@ use tonic_types::FieldViolation;
 
 use crate::check::Check;
 use crate::json;
+use crate::limiter::{self, Exceeded};
 use crate::surface::Surface;
 
 /// The name under which Envoy says which path a request came by.
@@ -121,22 +122,38 @@ pub fn answer(violations: Vec<FieldViolation>, request_id: &str) -> String {
         .collect();
     let status = validate::invalid(violations);
     let details = json!({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": fields});
-    status_json(status.code(), "INVALID_FIELDS", status.message(), Some(details), request_id)
+    status_json(status.code(), "INVALID_FIELDS", status.message(), json!({}), Some(details), request_id)
+}
+
+/// The answer to a request that exceeds a limit.
+#[must_use]
+pub(crate) fn limited(exceeded: &Exceeded, request_id: &str) -> String {
+    let delay = format!("{}s", exceeded.wait);
+    let retry = json!({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay});
+    let (policy, message) = (json!({"policy": exceeded.policy}), &exceeded.message);
+    status_json(Code::ResourceExhausted, limiter::REASON, message, policy, Some(retry), request_id)
 }
 
 /// The answer to a body of more than `most` bytes.
 #[must_use]
 pub fn too_large(most: u32, request_id: &str) -> String {
     let message = format!("The request is larger than {most} bytes.");
-    status_json(Code::ResourceExhausted, "REQUEST_TOO_LARGE", &message, None, request_id)
+    status_json(Code::ResourceExhausted, "REQUEST_TOO_LARGE", &message, json!({}), None, request_id)
 }
 
-fn status_json(code: Code, reason: &str, message: &str, more: Option<Value>, request_id: &str) -> String {
+fn status_json(
+    code: Code,
+    reason: &str,
+    message: &str,
+    metadata: Value,
+    more: Option<Value>,
+    request_id: &str,
+) -> String {
     let info = json!({
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
         "reason": reason,
         "domain": "artel",
-        "metadata": {},
+        "metadata": metadata,
     });
     let request = json!({
         "@type": "type.googleapis.com/google.rpc.RequestInfo",

@@ -1,5 +1,5 @@
-//! What a request goes through, in order: names, origin, compression, gRPC-Web, token, size, limits, body, JSON,
-//! counting, and away.
+//! What a request goes through, in order: names, origin, HEAD, compression, gRPC-Web, token, size, limits, body, JSON,
+//! and away.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use envoy_types::pb::envoy::extensions::filters::http::buffer::v3 as buffer;
 use envoy_types::pb::envoy::extensions::filters::http::cors::v3 as cors;
 use envoy_types::pb::envoy::extensions::filters::http::ext_authz::v3 as authz;
 use envoy_types::pb::envoy::extensions::filters::http::grpc_json_transcoder::v3 as transcoder;
-use envoy_types::pb::envoy::extensions::filters::http::grpc_stats::v3 as stats;
 use envoy_types::pb::envoy::extensions::filters::http::grpc_web::v3 as web;
 use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3 as jwt;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3 as router;
@@ -20,7 +19,7 @@ use prost::{Message, Name};
 
 use super::pack::{self, number, seconds, span};
 use super::replies::FAILURE;
-use super::{clusters, compression, ids, rations};
+use super::{clusters, compression, head, ids, rations};
 use crate::config::GatewayConfig;
 use crate::surface::Surface;
 
@@ -44,6 +43,7 @@ const AUDIENCE: &str = "artel";
 pub fn build(surface: &Surface, config: &GatewayConfig, tls: bool) -> Vec<hcm::HttpFilter> {
     let mut filters = ids::filters(config, tls);
     filters.push(filter(CORS, &cors::Cors {}));
+    filters.push(head::filter());
     filters.extend(compression::filters(config));
     filters.extend([
         // Before anything that may refuse: a browser's gRPC client must be able to read the refusal.
@@ -57,7 +57,6 @@ pub fn build(surface: &Surface, config: &GatewayConfig, tls: bool) -> Vec<hcm::H
         // Routes with a JSON body switch it on.
         hcm::HttpFilter { disabled: true, ..filter(EXT_AUTHZ, &body_check(config)) },
         filter(TRANSCODER, &json(surface, config)),
-        filter("envoy.filters.http.grpc_stats", &counting()),
         filter(
             "envoy.filters.http.router",
             &router::Router { suppress_envoy_headers: true, ..Default::default() },
@@ -109,6 +108,9 @@ fn tokens(config: &GatewayConfig) -> jwt::JwtAuthentication {
             name: "authorization".to_owned(),
             value_prefix: "Bearer ".to_owned(),
         }],
+        // Services verify a token again, and remember it, too.
+        jwt_cache_config: (config.remembered_tokens > 0)
+            .then(|| jwt::JwtCacheConfig { jwt_cache_size: config.remembered_tokens, ..Default::default() }),
         jwks_source_specifier: Some(jwt::jwt_provider::JwksSourceSpecifier::RemoteJwks(keys)),
         ..Default::default()
     };
@@ -128,8 +130,8 @@ fn tokens(config: &GatewayConfig) -> jwt::JwtAuthentication {
     }
 }
 
-/// The gateway reads JSON bodies and queries against the contracts. Without a gateway they pass unread: the transcoder and the
-/// services still refuse what they would misunderstand.
+/// The gateway reads JSON bodies and queries against the contracts, and counts these requests. Without a gateway they pass
+/// unread and uncounted: the transcoder and the services still refuse what they would misunderstand.
 fn body_check(config: &GatewayConfig) -> authz::ExtAuthz {
     let service = core::GrpcService {
         timeout: span(Duration::from_millis(500)),
@@ -152,6 +154,8 @@ fn body_check(config: &GatewayConfig) -> authz::ExtAuthz {
         allowed_headers: Some(matcher::ListStringMatcher {
             patterns: vec![pack::exactly("content-type"), pack::exactly("x-request-id")],
         }),
+        // Whose the verified token is, for the limits.
+        metadata_context_namespaces: vec![JWT.to_owned()],
         ..Default::default()
     }
 }
@@ -177,16 +181,6 @@ fn json(surface: &Surface, config: &GatewayConfig) -> transcoder::GrpcJsonTransc
         }),
         max_request_body_size: number(config.max_body_bytes),
         max_response_body_size: number(config.max_answer_bytes),
-        ..Default::default()
-    }
-}
-
-fn counting() -> stats::FilterConfig {
-    stats::FilterConfig {
-        enable_upstream_stats: true,
-        per_method_stat_specifier: Some(stats::filter_config::PerMethodStatSpecifier::StatsForAllMethods(
-            protobuf::BoolValue { value: true },
-        )),
         ..Default::default()
     }
 }

@@ -5,6 +5,7 @@ mod clusters;
 mod compression;
 mod endpoints;
 mod filters;
+mod head;
 mod ids;
 mod listener;
 mod pack;
@@ -19,5 +20,8 @@ mod spans;
 mod table;
 mod tls;
 
+pub(crate) use filters::{CLAIMS, JWT};
+pub(crate) use pack::header;
+pub(crate) use rations::{V4_BITS, V6_BITS};
 pub use server::DiscoveryServer;
 pub use snapshot::{Resource, ResourceType, Snapshot};

@@ -13,6 +13,11 @@ use super::{clusters, pack};
 use crate::config::GatewayConfig;
 use crate::limiter::{FORM, GRPC, METHOD};
 
+/// How many bits of an IPv4 address are counted as one.
+pub const V4_BITS: u32 = 32;
+/// And of IPv6: whoever has an address of such a network has 2^64 of them.
+pub const V6_BITS: u32 = 64;
+
 /// The filter that asks. Without an answer the request goes on: a limit must not be what closes the door.
 pub fn filter() -> ratelimit::RateLimit {
     let service = core::GrpcService {
@@ -51,9 +56,8 @@ pub fn of(method: &str, grpc: bool, config: &GatewayConfig) -> Vec<route::RateLi
         })
     };
     let address = MaskedRemoteAddress {
-        v4_prefix_mask_len: pack::number(32),
-        // Whoever has an address of such a network has 2^64 of them.
-        v6_prefix_mask_len: pack::number(64),
+        v4_prefix_mask_len: pack::number(V4_BITS),
+        v6_prefix_mask_len: pack::number(V6_BITS),
     };
     let actions = [
         named(METHOD, method),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use envoy_types::pb::envoy::config::route::v3 as route;
 use envoy_types::pb::envoy::extensions::filters::http::buffer::v3 as buffer;
 use envoy_types::pb::envoy::extensions::filters::http::cors::v3 as cors;
-use envoy_types::pb::envoy::extensions::filters::http::ext_authz::v3 as authz;
+use envoy_types::pb::envoy::extensions::filters::http::ext_authz::v3 as ext_authz;
 use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3 as jwt;
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::google::protobuf::Any;
@@ -13,12 +13,12 @@ use envoy_types::pb::google::protobuf::Any;
 use super::pack::{
     self, header, header_if_absent, header_is, header_present, millis, number, seconds, span, truth,
 };
-use super::{clusters, compression, filters, rations};
+use super::{clusters, compression, filters, head, rations};
 use crate::config::GatewayConfig;
 use crate::entrance::Entrance;
 use crate::surface::{GATEWAY, Method, Surface, WEBHOOK};
 use crate::template::{PathMatch, Template};
-use crate::{limiter, pages, request};
+use crate::{authz, limiter, pages, request};
 
 /// The one route table.
 pub const NAME: &str = "edge";
@@ -80,29 +80,33 @@ fn rest(surface: &Surface, config: &GatewayConfig) -> Vec<route::Route> {
             matched.headers = vec![header_is(":method", pack::exactly(&binding.verb))];
             let name = format!("{}#{index}", method.full_name);
             let subject = request::subject(&method.full_name, *index);
-            let check = (filters::EXT_AUTHZ.to_owned(), pack::any(&check(subject)));
-            let route = |matched, settings: HashMap<String, Any>| route::Route {
+            let route = |matched| route::Route {
                 name: name.clone(),
-                ..call(method, matched, settings, false, config)
+                ..call(method, matched, filter_settings(method, config), false, config)
             };
-            let settings = filter_settings(method, config);
-            if method.streaming {
-                routes.push(route(matched, settings));
-                continue;
+            let checked = |matched| read_first(route(matched), subject.clone(), method, config);
+            if binding.verb == "GET" && !method.streaming {
+                let headers = vec![header_is(":method", pack::exactly("HEAD"))];
+                let mut head = checked(route::RouteMatch { headers, ..matched.clone() });
+                head.typed_per_filter_config.extend([head::on()]);
+                routes.push(head);
             }
-            let mut checked = settings.clone();
-            checked.extend([check]);
-            if binding.body.is_empty() {
-                // Without a body there may still be a query to read. Without that either nobody need be asked.
+            if method.streaming {
+                routes.push(route(matched));
+            } else if binding.body.is_empty() {
+                // Without a body there may still be a query to read. Without that either only the limits are asked.
                 let mut asking = matched.clone();
                 asking.headers.push(header_is(":path", pack::containing("?")));
-                routes.extend([route(asking, checked), route(matched, settings)]);
+                routes.extend([checked(asking), route(matched)]);
             } else {
-                routes.push(route(matched, checked));
+                routes.push(checked(matched));
             }
         }
         let Some((_, _, first)) = group.first() else { continue };
-        let verbs: Vec<_> = group.iter().map(|(_, _, binding)| binding.verb.as_str()).collect();
+        let mut verbs: Vec<_> = group.iter().map(|(_, _, binding)| binding.verb.as_str()).collect();
+        if group.iter().any(|(method, _, binding)| binding.verb == "GET" && !method.streaming) {
+            verbs.push("HEAD");
+        }
         routes.push(not_allowed(&first.template, &verbs.join(", ")));
     }
     routes
@@ -225,15 +229,26 @@ fn unbuffered() -> buffer::BufferPerRoute {
 }
 
 /// Has the gateway read query and JSON body before they are transcoded: the transcoder drops unknown fields of a body
-/// without a word, and calls those of a query by other names than their caller.
-fn check(subject: String) -> authz::ExtAuthzPerRoute {
-    let settings = authz::CheckSettings {
-        context_extensions: [(request::SUBJECT.to_owned(), subject)].into(),
-        ..Default::default()
-    };
-    authz::ExtAuthzPerRoute {
-        r#override: Some(authz::ext_authz_per_route::Override::CheckSettings(settings)),
+/// without a word, and calls those of a query by other names than their caller. The limits are asked in the same call.
+fn read_first(
+    mut route: route::Route,
+    subject: String,
+    method: &Method,
+    config: &GatewayConfig,
+) -> route::Route {
+    let mut extensions = HashMap::from([(request::SUBJECT.to_owned(), subject)]);
+    if let Some(route::route::Action::Route(action)) = &mut route.action
+        && config.limits.on
+    {
+        action.rate_limits.clear();
+        extensions.insert(authz::LIMITED.to_owned(), method.full_name.clone());
     }
+    let settings = ext_authz::CheckSettings { context_extensions: extensions, ..Default::default() };
+    let settings = ext_authz::ExtAuthzPerRoute {
+        r#override: Some(ext_authz::ext_authz_per_route::Override::CheckSettings(settings)),
+    };
+    route.typed_per_filter_config.insert(filters::EXT_AUTHZ.to_owned(), pack::any(&settings));
+    route
 }
 
 /// A browser's question whether it may ask. The CORS filter answers it, but only where there is a route to a cluster.

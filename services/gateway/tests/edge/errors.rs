@@ -38,9 +38,9 @@ async fn paths_and_methods_that_do_not_exist() {
         assert!(message.contains("/docs"), "{message}");
     }
     for (path, allowed) in [
-        ("/api/v1/orders", "GET, POST"),
+        ("/api/v1/orders", "GET, HEAD, POST"),
         ("/api/v1/orders/x:cancel", "POST"),
-        ("/api/v1/notifications/preferences", "GET, PUT"),
+        ("/api/v1/notifications/preferences", "GET, HEAD, PATCH"),
     ] {
         let answer = edge.http.delete(url(path)).send().await.unwrap();
         let mut verbs: Vec<_> =

@@ -95,6 +95,53 @@ async fn an_address_gets_what_it_may_and_is_told_when_there_is_more() {
     assert_eq!((other.status().as_u16(), number(other.headers(), "ratelimit-remaining")), (200, MOST - 1));
 }
 
+/// Requests with a JSON body are counted where their body is read, the others apart: by the same buckets, refused alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_with_and_without_a_body_are_counted_together() {
+    let (redis, upstream) = (Redis::start(), Upstream::start().await);
+    let adjust = |config: &mut artel_gateway::GatewayConfig| {
+        config.limits.per_address = "1000/3600s".parse().unwrap();
+        config.limits.per_user = "4/3600s".parse().unwrap();
+    };
+    let edge = Edge::start_with(&redis.url, adjust).await.open(&upstream).await;
+    let anna = token(&upstream, "anna");
+    let url = format!("{}/api/v1/orders", edge.url);
+    let list = async || edge.http.get(&url).bearer_auth(&anna).send().await.unwrap();
+    let order = json!({"items": [{"productId": crate::reach::ID, "quantity": 1}]});
+    let place = async |body: &Value| {
+        let request = edge.http.post(&url).bearer_auth(&anna).header("x-request-id", "my-order").json(body);
+        request.send().await.unwrap()
+    };
+    assert_eq!(number(place(&order).await.headers(), "ratelimit-remaining"), 3);
+    assert_eq!(number(list().await.headers(), "ratelimit-remaining"), 2);
+    // A wrong body counts, too, and is told how much is left.
+    let wrong = place(&json!({"nothing": 1})).await;
+    assert_eq!((wrong.status().as_u16(), number(wrong.headers(), "ratelimit-remaining")), (400, 1));
+    let fine = place(&order).await;
+    assert_eq!((fine.status().as_u16(), number(fine.headers(), "ratelimit-remaining")), (200, 0));
+    assert_eq!(fine.headers()["ratelimit-policy"], "4;w=3600;comment=\"user\"");
+
+    let before = upstream.calls();
+    let (with, without) = (place(&order).await, list().await);
+    assert_eq!((with.status().as_u16(), without.status().as_u16()), (429, 429));
+    for name in ["ratelimit-limit", "ratelimit-remaining", "ratelimit-policy", "content-type"] {
+        assert_eq!(with.headers()[name], without.headers()[name], "{name}");
+    }
+    let wait = number(with.headers(), "retry-after");
+    let [mut with, mut without]: [Value; 2] = [with.json().await.unwrap(), without.json().await.unwrap()];
+    assert_eq!(with["details"][2]["requestId"], "my-order");
+    assert_eq!(with["details"][1]["retryDelay"], format!("{wait}s"));
+    assert_eq!(with["message"], format!("You sent too many requests. Try again in {wait} s."));
+    for status in [&mut with, &mut without] {
+        // What differs from one request to the next.
+        status["message"] = Value::Null;
+        status["details"][1]["retryDelay"] = Value::Null;
+        status["details"][2]["requestId"] = Value::Null;
+    }
+    assert_eq!(with, without);
+    assert_eq!(upstream.calls(), before, "a refused request reached a service");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_and_a_workspace_are_counted_by_their_verified_token() {
     let (redis, upstream) = (Redis::start(), Upstream::start().await);

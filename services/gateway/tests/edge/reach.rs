@@ -4,8 +4,12 @@ use artel_proto::Message as _;
 use artel_proto::catalog::ListProductsRequest;
 use artel_proto::order::order_service_client::OrderServiceClient;
 use artel_proto::order::{CreateOrderItem, CreateOrderRequest, OrderStatus};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Version};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tonic::Request;
+use tower::Service as _;
 
 use crate::envoy::Edge;
 use crate::upstream::Upstream;
@@ -71,6 +75,57 @@ async fn rest_reaches_methods_by_path_body_and_query() {
     let placed = upstream.seen.orders.lock().unwrap().pop().unwrap();
     assert_eq!(placed.items, [CreateOrderItem { product_id: ID.into(), quantity: 2 }]);
     assert_eq!(placed.idempotency_key, "k");
+}
+
+/// Status, what is said of the body, and the body.
+type Answer = (u16, [Option<HeaderValue>; 2], Bytes);
+
+async fn over_http_1(edge: &Edge, method: &Method, path: &str, token: &str) -> Answer {
+    let request = edge.http.request(method.clone(), format!("{}{path}", edge.url)).bearer_auth(token);
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.version(), Version::HTTP_11);
+    let said = ["content-type", "content-length"].map(|name| answer.headers().get(name).cloned());
+    (answer.status().as_u16(), said, answer.bytes().await.unwrap())
+}
+
+async fn over_http_2(edge: &Edge, method: &Method, path: &str, token: &str) -> Answer {
+    let request = http::Request::builder().method(method.clone()).uri(format!("{}{path}", edge.url));
+    let request = request.header("authorization", format!("Bearer {token}"));
+    let mut channel = edge.channel();
+    std::future::poll_fn(|context| channel.poll_ready(context)).await.unwrap();
+    let answer = channel.call(request.body(tonic::body::Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(answer.version(), Version::HTTP_2);
+    let said = ["content-type", "content-length"].map(|name| answer.headers().get(name).cloned());
+    (answer.status().as_u16(), said, answer.into_body().collect().await.unwrap().to_bytes())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_answers_as_get_does_without_the_body() {
+    let upstream = Upstream::start().await;
+    let edge = Edge::before(&upstream).await;
+    let token = upstream.key.token();
+    for (path, status) in [
+        ("/api/v1/categories", 200),
+        ("/api/v1/products?pageSize=3", 200),
+        ("/api/v1/products?nothing=3", 400),
+        ("/api/v1/orders", 200),
+        ("/nothing", 404),
+    ] {
+        let get = over_http_1(&edge, &Method::GET, path, &token).await;
+        assert!(get.0 == status && !get.2.is_empty(), "{path}: {get:?}");
+        for head in [
+            over_http_1(&edge, &Method::HEAD, path, &token).await,
+            over_http_2(&edge, &Method::HEAD, path, &token).await,
+        ] {
+            assert_eq!((head.0, &head.1[0]), (status, &get.1[0]), "{path}: {head:?}");
+            let length = head.1[1].as_ref().and_then(|length| length.to_str().unwrap().parse().ok());
+            // Refusals hold the name of the request, and may be of another length.
+            assert!(status != 200 || length == Some(get.2.len()), "{path}: {head:?}, {}", get.2.len());
+            assert!(head.2.is_empty(), "{path}: {head:?}");
+        }
+    }
+    let answer = edge.http.head(format!("{}/api/v1/orders/x:cancel", edge.url)).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["allow"]), (405, &"POST".parse().unwrap()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
