@@ -12,6 +12,7 @@ mod operator;
 mod replay;
 mod role;
 mod services;
+mod webhooks;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -81,6 +82,9 @@ enum Command {
     /// Send past events to one service once more
     #[command(subcommand, after_help = "Example: artel replay run notify order.placed --since 7d --dry-run")]
     Replay(replay::Action),
+    /// List what systems outside sent, and what became of it
+    #[command(after_help = "Examples:\n  artel webhooks\n  artel webhooks --source bank --status rejected")]
+    Webhooks(webhooks::Asked),
     /// Show a service's configuration as it takes effect, secrets masked, or change it in the running mesh
     #[command(
         after_help = "Examples:\n  artel config catalog --origin\n  artel config set catalog.assumed_stock 50"
@@ -132,6 +136,7 @@ async fn run() -> anyhow::Result<ExitCode> {
         Command::Keys(action) => keys::run(action, &cli.endpoints).await,
         Command::Audit(action) => return audit::run(action, &cli.endpoints).await,
         Command::Replay(action) => replay::run(action, &cli.endpoints).await,
+        Command::Webhooks(asked) => webhooks::run(asked, &cli.endpoints).await,
         Command::Config(args) => config::run(args, cli.config.as_deref(), &cli.endpoints).await,
         Command::Events { json } => events::run(json).await,
         Command::Docs { check, folder } => docs::run(&folder, check).await,

@@ -109,7 +109,9 @@ fn operations_are_told_apart_and_say_who_may_call_them() {
         }
         let answers = operation["responses"].as_object().unwrap();
         for status in ["200", "400", "401", "429", "500", "503", "504"] {
-            assert!(answers.contains_key(status), "{at} does not say what {status} means");
+            // Nobody looks at a token at the door for webhooks.
+            let answered = status != "401" || path != "/webhooks/{source}";
+            assert_eq!(answers.contains_key(status), answered, "{at} does not say what {status} means");
         }
         // What is in the braces is what is declared.
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();

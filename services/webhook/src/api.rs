@@ -1,4 +1,5 @@
 use artel_client::Call;
+use artel_handle::Live;
 use artel_proto::webhook::webhook_service_server::WebhookService;
 use artel_proto::webhook::{
     GetWebhookRequest, GetWebhookResponse, ListWebhooksRequest, ListWebhooksResponse, SettleWebhookRequest,
@@ -9,14 +10,41 @@ use artel_util::{Error, new_id, now};
 use bytes::Bytes;
 use tonic::{Request, Response, Status};
 
+use crate::settings::Settings;
+
+/// Who may see what every source sent. The name is signed with the mesh's key.
+const OPERATOR: &str = "operator";
+
 /// The gRPC methods of `webhook`.
 pub(crate) struct Webhooks {
     repo: Repo,
+    settings: Live<Settings>,
 }
 
 impl Webhooks {
-    pub fn new(repo: Repo) -> Self {
-        Self { repo }
+    pub fn new(repo: Repo, settings: Live<Settings>) -> Self {
+        Self { repo, settings }
+    }
+
+    /// Of which owner webhooks are listed; of every one where there is none.
+    fn listed(&self, call: &Call, asked: &ListWebhooksRequest) -> Result<Option<String>, Error> {
+        if call.service != OPERATOR {
+            return match (asked.source.as_str(), asked.owner.as_str()) {
+                ("", _) => Err(Error::invalid("source", "is required: one of your own")),
+                (_, owner) if !owner.is_empty() && owner != call.service => {
+                    Err(Error::invalid("owner", format!("must be empty or `{}`", call.service)))
+                }
+                _ => Ok(Some(call.service.clone())),
+            };
+        }
+        if asked.source.is_empty() || !asked.owner.is_empty() {
+            return Ok(Some(asked.owner.clone()).filter(|owner| !owner.is_empty()));
+        }
+        let source = self.settings.get().source(&asked.source).ok_or_else(|| {
+            let text = format!("`{}` is none of webhook.sources; name the owner it had, too", asked.source);
+            Error::invalid("source", text)
+        })?;
+        Ok(Some(source.owner))
     }
 
     async fn content(&self, call: &Call, id: &str) -> Result<WebhookContent, Error> {
@@ -94,11 +122,18 @@ impl WebhookService for Webhooks {
         request: Request<ListWebhooksRequest>,
     ) -> Result<Response<ListWebhooksResponse>, Status> {
         let (call, asked) = (Call::of(&request)?, request.get_ref());
+        let owner = self.listed(call, asked)?;
+        // Each way an index leads: by owner and source, by status, or by the key, which grows with time.
+        let by_time = !asked.source.is_empty() || asked.status() != WebhookStatus::Unspecified;
         let mut query = Query::new()
-            .equal("owner", call.service.as_str())
-            .equal("source", asked.source.as_str())
-            .order("create_time", Direction::Descending)
+            .order(if by_time { "create_time" } else { "id" }, Direction::Descending)
             .page_asked(asked.page_size, &asked.page_token);
+        if let Some(owner) = owner {
+            query = query.equal("owner", owner);
+        }
+        if !asked.source.is_empty() {
+            query = query.equal("source", asked.source.as_str());
+        }
         if asked.status() != WebhookStatus::Unspecified {
             query = query.equal("status", asked.status().as_str_name());
         }

@@ -42,6 +42,6 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
     let swept = repo.clone();
     Ok(Service::new("webhook")
         .http(door::router(door))
-        .grpc(WebhookServiceServer::new(Webhooks::new(repo)))
+        .grpc(WebhookServiceServer::new(Webhooks::new(repo, settings.clone())))
         .every(SWEEP, move |call| sweep::sweep(swept.clone(), settings.get(), call)))
 }

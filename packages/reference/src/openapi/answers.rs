@@ -196,10 +196,13 @@ fn success(schemas: &mut Schemas, method: &Method) -> Value {
 }
 
 /// Why something is refused.
-struct Reason {
-    code: &'static str,
-    name: String,
-    when: String,
+pub struct Reason {
+    /// The gRPC code.
+    pub code: &'static str,
+    /// The stable name.
+    pub name: String,
+    /// When.
+    pub when: String,
 }
 
 fn common(status: u16) -> impl Iterator<Item = Reason> {
@@ -210,8 +213,8 @@ fn common(status: u16) -> impl Iterator<Item = Reason> {
     })
 }
 
-/// `also` are those that are explained elsewhere.
-fn refusal(status: u16, reasons: &[Reason], also: Vec<Reason>) -> Value {
+/// A refusal by these reasons; `also` are those that are explained elsewhere.
+pub fn refusal(status: u16, reasons: &[Reason], also: Vec<Reason>) -> Value {
     let mut words: Vec<String> =
         reasons.iter().map(|reason| format!("* `{}`: {}", reason.name, reason.when)).collect();
     words.extend(also.iter().map(|reason| format!("* `{}`, as everywhere", reason.name)));

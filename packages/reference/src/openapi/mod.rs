@@ -1,7 +1,8 @@
-//! OpenAPI 3.1: everything that REST can call, for tools.
+//! OpenAPI 3.1: everything that REST can call and the door for webhooks, for tools.
 
 mod answers;
 mod operation;
+mod webhooks;
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +15,7 @@ use crate::schema::{Schemas, title};
 const TOKEN: &str = "accessToken";
 const INTRODUCTION: &str = include_str!("introduction.md");
 
-/// The document of every REST path.
+/// The document of every REST path, and of the door for systems outside.
 #[must_use]
 pub fn openapi(services: &[Service]) -> Value {
     let services: Vec<&Service> = services.iter().filter(|service| is_public(service)).collect();
@@ -30,6 +31,7 @@ pub fn openapi(services: &[Service]) -> Value {
             }
         }
     }
+    paths.insert(webhooks::PATH.to_owned(), webhooks::path());
     let mut components = schemas.into_components();
     components.extend(answers::schemas());
     json!({
@@ -49,7 +51,7 @@ pub fn openapi(services: &[Service]) -> Value {
             "description": service.comment,
             "x-displayName": title(&service.name),
             "x-grpc-service": service.full_name,
-        })).collect::<Vec<_>>(),
+        })).chain([webhooks::tag()]).collect::<Vec<_>>(),
         "paths": paths,
         "components": {
             "schemas": components,

@@ -4,6 +4,7 @@
 
 mod bank;
 mod keeping;
+mod listing;
 mod owning;
 mod refusing;
 mod world;
