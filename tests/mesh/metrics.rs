@@ -11,7 +11,7 @@ use crate::shop::Person;
 use crate::support::{Mesh, PATIENCE};
 
 /// What shows itself only where something went wrong, or with a Fluent receiver.
-const SELDOM: [&str; 10] = [
+const SELDOM: [&str; 20] = [
     "artel_client_retries_total",
     "artel_events_unroutable_total",
     "artel_log_lines_dropped_total",
@@ -19,12 +19,22 @@ const SELDOM: [&str; 10] = [
     "artel_log_receiver_connected",
     "artel_persist_commit_conflicts_total",
     "artel_persist_commits_resolved_total",
+    "artel_persist_groups_split_total",
+    "artel_persist_stale_reads_total",
     "artel_persist_statement_errors_total",
+    "artel_persist_watch_lag_seconds",
+    "artel_persist_watch_rows_total",
+    "artel_persist_watchers",
+    "artel_persist_watchers_behind_total",
+    "artel_persist_watchers_cut_total",
     "artel_redis_errors_total",
+    "artel_requests_shed_total",
+    "artel_webhooks_settled_total",
+    "gateway_requests_limited_total",
     "gateway_xds_nacks_total",
 ];
 
-const SERVICES: [&str; 6] = ["catalog", "gateway", "identity", "notify", "order", "persist"];
+const SERVICES: [&str; 7] = ["catalog", "gateway", "identity", "notify", "order", "persist", "webhook"];
 
 /// The metrics that the dashboard's expressions name.
 fn shown() -> BTreeSet<String> {
@@ -73,6 +83,10 @@ async fn a_running_mesh_exports_what_the_dashboard_shows() {
     let body = json!({"name": "чужое", "price": {"amountMinor": "1", "currency": "RUB"}});
     let refused = mesh.post("/api/v1/products", Some(&reader.token), &body).await;
     assert_eq!(refused.reason(), "ROLE_MISSING");
+    // What the contracts do not allow, and what nobody waits for.
+    let wrong = mesh.post("/api/v1/orders", Some(&reader.token), &json!({"nothing": 1})).await;
+    assert_eq!(wrong.reason(), "INVALID_FIELDS");
+    assert_eq!(mesh.post("/webhooks/nobody", None, &json!({})).await.reason(), "SOURCE_NOT_FOUND");
     let (mut missing, end) = (wanted, Instant::now() + PATIENCE);
     loop {
         let exported = exported(&mesh).await;
