@@ -4,7 +4,8 @@ use artel_client::{Call, Channel};
 use artel_proto::Entity;
 use artel_proto::persist::persist_service_client::PersistServiceClient;
 use artel_proto::persist::{
-    AggregateRequest, AggregateRow, Consistency, GetRequest, QueryRequest, RecallRequest, TimeBuckets,
+    AggregateRequest, AggregateRow, Consistency, GetRequest, ListWorkspacesRequest, QueryRequest,
+    RecallRequest, TimeBuckets,
 };
 use artel_util::Error;
 use bytes::Bytes;
@@ -97,6 +98,29 @@ impl Repo {
             next_page_token: answer.next_page_token,
             total: answer.total,
         })
+    }
+
+    /// The workspaces that have entities which match, whatever the call's own: for jobs that look after all of them.
+    /// Order and pages of the query do not matter.
+    ///
+    /// # Errors
+    /// What `persist` says: a field that cannot be asked for, an entity that is of no workspace.
+    pub async fn workspaces<T: Entity>(&self, call: &Call, query: Query) -> Result<Vec<String>, Error> {
+        let mut request = ListWorkspacesRequest {
+            entity: T::NAME.to_owned(),
+            r#where: Query::condition(query.filters),
+            ..ListWorkspacesRequest::default()
+        };
+        let mut found = Vec::new();
+        loop {
+            let asked = call.request(request.clone());
+            let page = self.persist.clone().list_workspaces(asked).await?.into_inner();
+            found.extend(page.workspace_ids);
+            if page.next_page_token.is_empty() {
+                return Ok(found);
+            }
+            request.page_token = page.next_page_token;
+        }
     }
 
     /// Measures over groups of the entities that match, the greatest first measure first; 100 groups at most when

@@ -72,8 +72,15 @@ impl Outbox {
         again.map_or(Ok(()), |pause| later("the mail server could not take it", pause))
     }
 
-    /// Sends what nobody is sending although it waits: its sender died, or its event went astray.
+    /// Sends what nobody is sending although it waits, in whatever workspace: its sender died, or its event went astray.
     pub async fn sweep(&self, call: &Call) -> Result<(), Error> {
+        for workspace in self.emails.waiting(call, (self.clock)()).await? {
+            self.sweep_one(&Call { workspace, ..call.clone() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn sweep_one(&self, call: &Call) -> Result<(), Error> {
         let ids = self.emails.left_alone(call, (self.clock)()).await?;
         futures::stream::iter(ids)
             .for_each_concurrent(SIDE_BY_SIDE, |id| async move {

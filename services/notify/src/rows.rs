@@ -27,7 +27,10 @@ pub(crate) trait Emails: Send + Sync + 'static {
         mark: &str,
     ) -> Result<Option<i64>, Error>;
 
-    /// The ids of e-mails that are neither sent nor given up and that nobody has a lease of.
+    /// The workspaces with e-mails that are neither sent nor given up and that nobody has a lease of.
+    async fn waiting(&self, call: &Call, now: DateTime<Utc>) -> Result<Vec<String>, Error>;
+
+    /// The ids of those e-mails in the call's workspace.
     async fn left_alone(&self, call: &Call, now: DateTime<Utc>) -> Result<Vec<String>, Error>;
 }
 
@@ -72,14 +75,22 @@ impl Emails for Rows {
         }
     }
 
+    async fn waiting(&self, call: &Call, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
+        self.repo.workspaces::<Email>(call, left_alone(now)).await
+    }
+
     async fn left_alone(&self, call: &Call, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
-        let open = [EmailStatus::Pending, EmailStatus::Sending].map(|status| status.as_str_name());
-        let query = Query::new()
-            .filter(Filter::one_of("status", open))
-            .filter(Filter::compare("lease_time", Operator::LessOrEqual, [from_chrono(now).into()]))
-            .order("lease_time", Direction::Ascending)
-            .page(Self::AT_ONCE, "");
+        let query = left_alone(now).order("lease_time", Direction::Ascending).page(Self::AT_ONCE, "");
         let page = self.repo.query::<Email>(call, query).await?;
         Ok(page.items.into_iter().map(|email| email.id).collect())
     }
+}
+
+fn left_alone(now: DateTime<Utc>) -> Query {
+    let open = [EmailStatus::Pending, EmailStatus::Sending].map(|status| status.as_str_name());
+    Query::new().filter(Filter::one_of("status", open)).filter(Filter::compare(
+        "lease_time",
+        Operator::LessOrEqual,
+        [from_chrono(now).into()],
+    ))
 }

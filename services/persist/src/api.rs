@@ -6,8 +6,8 @@ use artel_client::Call;
 use artel_proto::persist::persist_service_server::PersistService;
 use artel_proto::persist::{
     AggregateRequest, AggregateResponse, CancelReplayRequest, CancelReplayResponse, CommitRequest,
-    CommitResponse, GetRequest, GetResponse, QueryRequest, QueryResponse, RecallRequest, RecallResponse,
-    ReplayRequest, VerifyRequest, WatchRequest,
+    CommitResponse, GetRequest, GetResponse, ListWorkspacesRequest, ListWorkspacesResponse, QueryRequest,
+    QueryResponse, RecallRequest, RecallResponse, ReplayRequest, VerifyRequest, WatchRequest,
 };
 use futures::FutureExt as _;
 use tonic::{Request, Response, Status};
@@ -64,6 +64,16 @@ impl PersistService for Api {
             return Ok(Response::new(answer?));
         }
         Ok(Response::new(query::aggregate(reads, zones, plans, scope, request).await?))
+    }
+
+    async fn list_workspaces(
+        &self,
+        request: Request<ListWorkspacesRequest>,
+    ) -> Result<Response<ListWorkspacesResponse>, Status> {
+        let (caller, scope) = self.read(&request)?;
+        let Persist { system, plans, .. } = &*self.0;
+        let found = query::workspaces(system, plans, scope, &caller, request.get_ref()).await?;
+        Ok(Response::new(found))
     }
 
     async fn commit(&self, request: Request<CommitRequest>) -> Result<Response<CommitResponse>, Status> {

@@ -89,6 +89,11 @@ impl Emails for Table {
         Ok(self.apply(email, fields, step, mark))
     }
 
+    async fn waiting(&self, call: &Call, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
+        let left = self.left_alone(call, now).await?;
+        Ok(left.into_iter().map(|_| call.workspace.clone()).collect())
+    }
+
     async fn left_alone(&self, _: &Call, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
         let row = self.row();
         let open = matches!(row.status(), EmailStatus::Pending | EmailStatus::Sending);

@@ -251,10 +251,14 @@ impl Entity {
         if self.scoped {
             conditions.push(format!("{alias}.{WORKSPACE} = $1"));
         }
-        if let Some(column) = self.delete_time {
-            conditions.push(format!("{} IS NULL", self.columns[column].of(alias)));
-        }
+        conditions.extend(self.present(alias));
         conditions
+    }
+
+    /// What holds for each row that is not deleted, of whatever workspace.
+    pub(crate) fn present(&self, alias: &str) -> Vec<String> {
+        let deleted = self.delete_time.map(|column| self.columns[column].of(alias));
+        deleted.map(|deleted| format!("{deleted} IS NULL")).into_iter().collect()
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reading: by key, by condition in pages, and in groups. Each is one statement that sees one workspace.
+//! Reading: by key, by condition in pages, and in groups. Each is one statement that sees one workspace; only in which
+//! workspaces there is something to do is asked of all of them.
 
 mod aggregate;
 mod bucket;
@@ -7,6 +8,7 @@ mod get;
 mod order;
 mod search;
 mod token;
+mod workspaces;
 
 use artel_proto::persist::{QueryRequest, QueryResponse};
 use artel_util::Error;
@@ -15,6 +17,7 @@ use bytes::Bytes;
 pub(crate) use aggregate::aggregate;
 pub(crate) use bucket::Zones;
 pub(crate) use get::Gets;
+pub(crate) use workspaces::workspaces;
 
 use self::filter::Text;
 use self::order::Sorting;

@@ -7,7 +7,11 @@ use artel_persist::testing::relaying;
 use artel_proto::catalog::Product;
 use artel_proto::identity::User;
 use artel_proto::persist::persist_service_client::PersistServiceClient;
-use artel_proto::persist::{CommitRequest, GetRequest, QueryRequest};
+use artel_proto::persist::value::Kind;
+use artel_proto::persist::{
+    CommitRequest, Comparison, Filter, GetRequest, ListWorkspacesRequest, Operator, QueryRequest, Value,
+    filter::Node,
+};
 use artel_util::new_id;
 use tokio_postgres::NoTls;
 use tonic::Code;
@@ -41,6 +45,51 @@ async fn a_row_of_another_workspace_is_not_there() {
     assert_eq!(other.get::<User>(&user.id).await.unwrap().email, user.email);
     let taken = User { id: new_id(), ..user };
     assert_eq!(other.commit(vec![insert(&taken)]).await.unwrap_err().reason(), "UNIQUE_VIOLATION");
+}
+
+/// A job may learn in which workspaces there is something to do, and nothing else about them.
+#[tokio::test]
+async fn a_job_learns_where_there_is_something_to_do() {
+    let bench = Bench::new().await;
+    let (own, other) = (bench.client(), bench.client_in(OTHER));
+    let ask = async |asked: ListWorkspacesRequest| {
+        let mut persist = own.grpc.clone();
+        answer(persist.list_workspaces(asked).await)
+    };
+    let asked = ListWorkspacesRequest { entity: "artel.catalog.v1.Product".into(), ..Default::default() };
+    assert!(ask(asked.clone()).await.unwrap().workspace_ids.is_empty());
+    own.commit(vec![insert(&product("Чай", 5))]).await.unwrap();
+    let (soup, bread) = (product("Суп", 0), product("Хлеб", 7));
+    other.commit(vec![insert(&soup), insert(&bread)]).await.unwrap();
+
+    let mut both = vec![WORKSPACE.to_owned(), OTHER.to_owned()];
+    both.sort();
+    assert_eq!(ask(asked.clone()).await.unwrap().workspace_ids, both);
+    let mut page = ListWorkspacesRequest { page_size: 1, ..asked.clone() };
+    let first = ask(page.clone()).await.unwrap();
+    page.page_token = first.next_page_token.clone();
+    let second = ask(page.clone()).await.unwrap();
+    assert_eq!([first.workspace_ids, second.workspace_ids].concat(), both);
+    assert!(!first.next_page_token.is_empty() && second.next_page_token.is_empty());
+
+    // Only where rows match, and what is deleted is not there.
+    let is_soup = Comparison {
+        field: "name".into(),
+        operator: Operator::Equal.into(),
+        values: vec![Value { kind: Some(Kind::StringValue("Суп".into())) }],
+    };
+    let soup_only = Filter { node: Some(Node::Compare(is_soup)) };
+    let sold_out = ListWorkspacesRequest { r#where: Some(soup_only), ..asked.clone() };
+    assert_eq!(ask(sold_out.clone()).await.unwrap().workspace_ids, [OTHER]);
+    other.commit(vec![delete::<Product>(&soup.id)]).await.unwrap();
+    assert!(ask(sold_out).await.unwrap().workspace_ids.is_empty());
+
+    for (field, wrong) in [
+        ("entity", ListWorkspacesRequest { entity: "artel.identity.v1.User".into(), ..Default::default() }),
+        ("pageToken", ListWorkspacesRequest { page_token: "junk".into(), ..asked.clone() }),
+    ] {
+        assert_eq!(ask(wrong).await.unwrap_err().fields()[0].field, field);
+    }
 }
 
 #[tokio::test]
