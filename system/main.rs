@@ -61,6 +61,9 @@ enum Command {
         /// Names of services, or `all`
         #[arg(required = true, value_parser = services::NAMES_OR_ALL)]
         services: Vec<String>,
+        /// Threads that they share [default: 1 for a single service, one a core for several]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        threads: Option<u16>,
     },
     /// Bring the database to this version, once, under a lock
     Migrate,
@@ -110,9 +113,15 @@ enum Command {
     Mailbox(MailboxArgs),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match &cli.command {
+        Command::Serve { services, threads } => {
+            artel_handle::runtime(services::blueprints(services).len(), threads.map(usize::from))
+        }
+        _ => tokio::runtime::Runtime::new(),
+    };
+    match runtime.context("no runtime").and_then(|runtime| runtime.block_on(run(cli))) {
         Ok(code) => code,
         // Not `Debug`, which adds a backtrace where the environment asks for one: this is for people.
         Err(error) => {
@@ -122,14 +131,15 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> anyhow::Result<ExitCode> {
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("a TLS provider is installed twice"))?;
-    let cli = Cli::parse();
     let load = || Config::load(cli.config.as_deref()).context("the configuration is wrong");
     let done = match cli.command {
-        Command::Serve { services } => artel_handle::serve(load()?, services::blueprints(&services)).await,
+        Command::Serve { services, .. } => {
+            artel_handle::serve(load()?, services::blueprints(&services)).await
+        }
         Command::Migrate => migrate::run(&load()?).await,
         Command::Import { file } => import::run(&file, &cli.endpoints).await,
         Command::Role(action) => role::run(action, &cli.endpoints).await,

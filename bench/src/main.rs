@@ -35,7 +35,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
-use tokio::runtime::Builder;
 
 use crate::figures::{FIGURES, Setting, measure};
 use crate::report::Report;
@@ -111,15 +110,8 @@ enum Role {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // The load and the echo have one thread each; a service has what `artel` gives it.
-    let runtime = match &cli.command {
-        Command::Role(Role::Persist | Role::Probe | Role::Streams | Role::Waiter) => {
-            Builder::new_multi_thread().enable_all().build()
-        }
-        Command::Run(_) | Command::Role(Role::Unary { .. } | Role::Echo { .. }) => {
-            Builder::new_current_thread().enable_all().build()
-        }
-    };
+    // The load and the echo have one thread each, and a service what `artel` gives it, which is one, too.
+    let runtime = artel_handle::runtime(1, None);
     let ended = runtime.context("no runtime").and_then(|runtime| runtime.block_on(run(cli.command)));
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,6 +33,7 @@ mod stack;
 #[cfg(test)]
 mod stack_tests;
 pub mod testing;
+mod threads;
 mod traces;
 
 pub use access::Access;
@@ -46,4 +47,5 @@ pub use logs::init as init_logs;
 pub use serve::{Blueprint, serve, told_to_stop};
 pub use service::Service;
 pub use settings::Live;
+pub use threads::runtime;
 pub use tokio_util::sync::CancellationToken;
