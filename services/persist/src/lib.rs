@@ -62,9 +62,7 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
     let (key_days, outbox_days) = (settings.idempotency_days, settings.outbox_days);
     Ok(Service::new("persist")
         .needs("postgres", persist.database.up())
-        .grpc(
-            PersistServiceServer::new(Api(persist)).max_decoding_message_size(host.mesh().max_message_bytes),
-        )
+        .grpc(PersistServiceServer::new(Api(persist)))
         .task(|stop| relay.run(stop))
         .task(|stop| until(stop, sealer.run()))
         .task(|stop| history.close(stop))
