@@ -24,6 +24,12 @@ FROM unnest($2, $3, $4, $5, $6) AS k (key, digest, answer, commit_id, keep)
 ON CONFLICT (workspace_id, key) DO NOTHING
 RETURNING txid, commit_id";
 
+/// The same where no key is taken yet: one that is ends the transaction.
+const TAKE_FREE_KEYS: &str =
+    "INSERT INTO idempotency (workspace_id, key, digest, answer, commit_id, expire_time)
+SELECT $1, k.key, k.digest, k.answer, k.commit_id, now() + make_interval(secs => k.keep)
+FROM unnest($2, $3, $4, $5, $6) AS k (key, digest, answer, commit_id, keep)";
+
 /// A refused commit leaves its key free.
 const FREE_KEYS: &str = "DELETE FROM idempotency WHERE workspace_id = $1 AND key = ANY($2)";
 
@@ -41,6 +47,15 @@ const CHECK_REFERENCES: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// Takes the keys of these members, which come in the order of the keys.
 pub(super) fn take_keys<'a>(workspace: Uuid, members: impl Iterator<Item = &'a Member>) -> Statement {
+    keys(TAKE_KEYS, workspace, members)
+}
+
+/// Takes keys that nobody has, or fails with all others.
+pub(super) fn take_free_keys<'a>(workspace: Uuid, members: impl Iterator<Item = &'a Member>) -> Statement {
+    keys(TAKE_FREE_KEYS, workspace, members)
+}
+
+fn keys<'a>(text: &'static str, workspace: Uuid, members: impl Iterator<Item = &'a Member>) -> Statement {
     let mut arrays = [Kind::Text, Kind::Bytes, Kind::Bytes, Kind::Uuid, Kind::Double].map(Array::new);
     for member in members {
         let batch = &member.batch;
@@ -49,7 +64,7 @@ pub(super) fn take_keys<'a>(workspace: Uuid, members: impl Iterator<Item = &'a M
             [batch.key.as_bytes(), &batch.digest, &batch.answer, batch.commit_id.as_bytes(), &keep];
         arrays.iter_mut().zip(cells).for_each(|(array, cell)| array.push(Some(cell)));
     }
-    let statement = Statement::fixed(TAKE_KEYS).named(Name::of("idempotency.insert"));
+    let statement = Statement::fixed(text).named(Name::of("idempotency.insert"));
     with(statement.bind(Kind::Uuid, cell(workspace)), arrays)
 }
 
@@ -61,8 +76,13 @@ pub(super) fn free_keys<'a>(workspace: Uuid, keys: impl Iterator<Item = &'a str>
     with(statement.bind(Kind::Uuid, cell(workspace)), [array])
 }
 
-/// Locks and reads the rows of a table; `None` where there is nothing to be read.
-pub(super) fn read(texts: &Texts, workspace: Uuid, table: &mut Table) -> Option<Statement> {
+/// Locks and reads the rows of a table, one of those forms; `None` where there is nothing to be read.
+pub(super) fn read(
+    texts: &Texts,
+    workspace: Uuid,
+    table: &mut Table,
+    form: fn(Vec<usize>, bool) -> Form,
+) -> Option<Statement> {
     let mut keys = Array::new(Kind::Uuid);
     let count = table.keys().map(|id| keys.push(Some(id.as_bytes()))).count();
     if count == 0 {
@@ -71,7 +91,7 @@ pub(super) fn read(texts: &Texts, workspace: Uuid, table: &mut Table) -> Option<
     let entity = Arc::clone(&table.entity);
     let all = || table.columns.iter().copied().chain(written(&entity)).collect();
     table.columns = texts.set(&entity, &table.columns, &all());
-    let form = Form::Read(table.columns.iter().copied().collect(), table.deletes);
+    let form = form(table.columns.iter().copied().collect(), table.deletes);
     Some(with(texts.get(&entity, form).bind(Kind::Uuid, cell(workspace)), [keys]))
 }
 

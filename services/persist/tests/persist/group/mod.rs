@@ -4,6 +4,7 @@
 //! and in which order, is known; the position in the answers, which is the transaction's number, proves it.
 
 mod compare;
+mod join;
 mod queue;
 mod random;
 mod share;
