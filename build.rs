@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result};
-use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_reflect::{DescriptorPool, MessageDescriptor, ServiceDescriptor};
 
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto").canonicalize()?;
@@ -69,6 +69,9 @@ fn proto_files(root: &Path) -> Result<Vec<PathBuf>> {
 /// The trait implementations that the annotations ask for, as Rust.
 fn implementations(pool: &DescriptorPool) -> Result<String> {
     let mut rust = String::new();
+    for service in pool.services().filter(|service| service.package_name().starts_with("artel.")) {
+        write!(rust, "{}", limited(&service))?;
+    }
     for message in pool.all_messages().filter(is_generated) {
         write!(rust, "{}", validate::implementation(&message)?)?;
         if annotations::entity(&message).is_some() {
@@ -79,6 +82,23 @@ fn implementations(pool: &DescriptorPool) -> Result<String> {
         }
     }
     Ok(rust)
+}
+
+/// `impl Limited` for a service's generated server.
+fn limited(service: &ServiceDescriptor) -> String {
+    let package = service.package_name().replace('.', "::");
+    let (name, mut module) = (service.name(), String::new());
+    for (place, letter) in name.char_indices() {
+        if place > 0 && letter.is_uppercase() {
+            module.push('_');
+        }
+        module.extend(letter.to_lowercase());
+    }
+    format!(
+        "impl<T> crate::Limited for generated::{package}::{module}_server::{name}Server<T> {{\n\
+            fn limited(self, most: usize) -> Self {{ self.max_decoding_message_size(most) }}\n\
+        }}\n"
+    )
 }
 
 fn is_generated(message: &MessageDescriptor) -> bool {

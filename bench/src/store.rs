@@ -88,8 +88,7 @@ impl Store {
 
     /// New connections, and on them stubs of the service `order`; a signature is good for a minute.
     pub async fn stubs(&self) -> Result<Vec<Stub>> {
-        let token = self.key.sign("order", &Call::by_service("order", WORKSPACE))?;
-        let signed = Signed(token.parse().context("a signature that is no header")?);
+        let signed = Signed::by(&self.key)?;
         let mut stubs = Vec::new();
         for _ in 0..CONNECTIONS {
             let channel = endpoint(self.address)?.connect().await?;
@@ -141,6 +140,14 @@ impl Store {
 /// Signs each call, gives it a deadline and a trace of its own, as the channel between services does.
 #[derive(Clone)]
 pub struct Signed(MetadataValue<tonic::metadata::Ascii>);
+
+impl Signed {
+    /// Signs for the service `order`; good for a minute.
+    pub fn by(key: &CallKey) -> Result<Self> {
+        let token = key.sign("order", &Call::by_service("order", WORKSPACE))?;
+        Ok(Self(token.parse().context("a signature that is no header")?))
+    }
+}
 
 impl Interceptor for Signed {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use artel_proto::catalog::Product;
 use artel_proto::persist::{GetRequest, GetResponse};
-use artel_proto::{Entity as _, Message as _};
+use artel_proto::{Entity as _, Limited, Message as _};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::uri::PathAndQuery;
@@ -75,6 +75,8 @@ impl<C> Clone for Echo<C> {
 impl<C> NamedService for Echo<C> {
     const NAME: &'static str = "artel.persist.v1.PersistService";
 }
+
+impl<C> Limited for Echo<C> {}
 
 impl<C> tower_service::Service<http::Request<Body>> for Echo<C>
 where

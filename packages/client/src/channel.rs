@@ -13,13 +13,15 @@ use artel_util::Error;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tower::{Service, ServiceExt as _};
+use tower_service::Service;
 
 use crate::call::Call;
 use crate::limits::Limits;
+use crate::link::LinkError;
 use crate::meter::Meter;
 use crate::names::CORRELATION_ID;
 use crate::pool::Pool;
@@ -134,9 +136,9 @@ impl Channels {
 }
 
 impl Service<Request<Body>> for Channel {
-    type Response = Response<Body>;
+    type Response = Response<Incoming>;
     type Error = Status;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Status>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
@@ -154,7 +156,13 @@ impl Service<Request<Body>> for Channel {
 }
 
 impl Channel {
-    async fn send(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+    /// The largest message that goes over it, in bytes: what a stub takes, unless it is told, is 4 MiB.
+    #[must_use]
+    pub fn message_bytes(&self) -> usize {
+        self.limits.message_bytes
+    }
+
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Status> {
         let call = request.extensions_mut().remove::<Call>().ok_or_else(|| {
             Status::from(Error::internal("a request to another service was not made with Call::request"))
         })?;
@@ -180,7 +188,7 @@ impl Channel {
         timeout: Duration,
         limited: Option<bool>,
         rule: Option<&Rule>,
-    ) -> Result<Response<Body>, Status> {
+    ) -> Result<Response<Incoming>, Status> {
         self.pool.known(timeout.min(FIRST_ANSWER)).await;
         if rule.is_some_and(|rule| rule.client_streams || rule.server_streams) {
             return self.send_once(request).await;
@@ -219,10 +227,10 @@ impl Channel {
     }
 
     /// A stream goes to one copy and is not tried again.
-    async fn send_once(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
+    async fn send_once(&self, request: Request<Body>) -> Result<Response<Incoming>, Status> {
         let peer = self.pool.choose(&[]).ok_or_else(|| self.nobody())?;
         let flight = peer.begin();
-        match peer.channel.clone().oneshot(request).await {
+        match peer.link.send(request).await {
             Ok(response) => {
                 flight.succeed();
                 Ok(response)
@@ -241,8 +249,10 @@ impl Channel {
         idempotent: bool,
         limit: HeaderValue,
         deadline: Instant,
-    ) -> Result<Response<Body>, Status> {
-        let (head, body) = request.into_parts();
+    ) -> Result<Response<Incoming>, Status> {
+        let (mut head, body) = request.into_parts();
+        // What is for us alone need not be copied for each attempt.
+        head.extensions.clear();
         let body: Bytes = body.collect().await?.to_bytes();
         self.pool.budget.earn();
         let mut tried = Vec::new();
@@ -259,7 +269,7 @@ impl Channel {
             let limit = if attempt == 1 { limit.clone() } else { grpc_timeout(left(), true) };
             request.headers_mut().insert(&TIMEOUT, limit);
             let flight = peer.begin();
-            let (status, untouched) = match peer.channel.clone().oneshot(request).await {
+            let (status, untouched) = match peer.link.send(request).await {
                 Ok(response) => match code(&response) {
                     Code::Unavailable => {
                         flight.fail();
@@ -284,11 +294,9 @@ impl Channel {
                         return Ok(response);
                     }
                 },
-                // tonic keeps the header's time, too.
-                Err(error) if is::<tonic::TimeoutExpired>(&error) => return Err(self.late()),
                 Err(error) => {
                     flight.fail();
-                    let untouched = is::<tonic::ConnectError>(&error);
+                    let untouched = matches!(error, LinkError::Unsent(_));
                     (self.unreachable(error), untouched)
                 }
             };
@@ -329,7 +337,7 @@ impl Channel {
             .into()
     }
 
-    fn unreachable(&self, error: tonic::transport::Error) -> Status {
+    fn unreachable(&self, error: LinkError) -> Status {
         Error::unavailable(
             "UNREACHABLE",
             format!("The service `{}` does not answer. Try again in a moment.", self.target),
@@ -341,11 +349,11 @@ impl Channel {
 }
 
 /// A failure stands in the headers; what went well says so after the body.
-fn code(response: &Response<Body>) -> Code {
+fn code(response: &Response<Incoming>) -> Code {
     response.headers().get(&STATUS).map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
-fn code_of(answer: &Result<Response<Body>, Status>) -> Code {
+fn code_of(answer: &Result<Response<Incoming>, Status>) -> Code {
     answer.as_ref().map_or_else(Status::code, code)
 }
 
@@ -354,7 +362,7 @@ fn name(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
-fn status(response: &Response<Body>) -> Status {
+fn status(response: &Response<Incoming>) -> Status {
     Status::from_header_map(response.headers()).unwrap_or_else(|| Status::unknown("no status"))
 }
 
@@ -362,18 +370,6 @@ fn status(response: &Response<Body>) -> Status {
 fn overloaded(status: &Status) -> Option<Duration> {
     let error = Error::from(status.clone());
     (error.reason() == OVERLOADED).then(|| error.wait().unwrap_or(REFUSED_FOR))
-}
-
-/// True where this stands behind the error. A `ConnectError` means that the request cannot have reached anybody.
-fn is<E: std::error::Error + 'static>(error: &tonic::transport::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if error.is::<E>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
 }
 
 /// The header of a call without a deadline.

@@ -5,6 +5,7 @@ mod budget;
 mod call;
 mod channel;
 mod limits;
+mod link;
 mod meter;
 mod names;
 mod peer;

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub struct Limits {
     /// How long a call may take whose caller set no deadline.
     pub timeout: Duration,
+    /// Largest message, in bytes: stubs are made with it.
+    pub message_bytes: usize,
     /// Calls to one service that wait for an answer at once.
     pub waiting: usize,
     /// How often a call is tried in all.
@@ -26,6 +28,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(15),
+            message_bytes: 32 << 20,
             waiting: 1024,
             attempts: 3,
             retry_percent: 20,

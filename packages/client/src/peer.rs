@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint};
-
 use crate::limits::Limits;
+use crate::link::Link;
 use crate::pool::nanos;
 
 /// Weight of the newest latency in the average: one eighth.
@@ -21,7 +20,7 @@ const SILENT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
-    pub(crate) channel: Channel,
+    pub(crate) link: Link,
     limits: Arc<Limits>,
     in_flight: AtomicU32,
     latency: AtomicU64,
@@ -33,17 +32,9 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) fn connect(address: SocketAddr, limits: &Arc<Limits>) -> Option<Self> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .ok()?
-            .connect_timeout(Duration::from_secs(1))
-            .tcp_nodelay(true)
-            // The kernel's: pings of our own would cost each call a little. Who hangs is told by its silence.
-            .tcp_keepalive(Some(Duration::from_secs(10)))
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20);
         Some(Self {
             address,
-            channel: endpoint.connect_lazy(),
+            link: Link::to(address)?,
             limits: Arc::clone(limits),
             in_flight: AtomicU32::new(0),
             latency: AtomicU64::new(0),

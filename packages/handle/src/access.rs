@@ -5,11 +5,9 @@ use artel_util::Error;
 use tonic::Code;
 
 /// What every service answers about itself, to anybody who can reach its port.
-pub(crate) const OPEN: [&str; 3] = [
-    "grpc.health.v1.Health",
-    "grpc.reflection.v1.ServerReflection",
-    "grpc.reflection.v1alpha.ServerReflection",
-];
+pub(crate) const OPEN: [&str; 3] = ["grpc.health.v1.Health", REFLECTION, REFLECTION_ALPHA];
+pub(crate) const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+pub(crate) const REFLECTION_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// Who may call a method: what its annotation says, and nothing where it says nothing.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,8 @@
 //! Sheds load early. What waits inside a handler, for a connection, a processor or another service, is no queue that
 //! could be looked at, but its length is known all the same (Little's law): calls in hand = rate of answers × latency.
 //! So each method is measured, and while its latency is past what it usually takes, it gets no more calls at once than
-//! it answers in good time. The others are refused before anything is spent on them.
+//! it answers in good time. The others are refused before anything is spent on them. So are those that waited too long
+//! for a processor before anybody looked at them ([`Lag`]).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,8 @@ use artel_client::{Call, OVERLOADED};
 use artel_util::Error;
 use tokio::time::Instant;
 use tonic::Code;
+
+use crate::lag::{self, Lag};
 
 /// How often a method is looked at while calls come.
 const WINDOW: Duration = Duration::from_millis(50);
@@ -71,13 +74,16 @@ impl Class {
 #[derive(Debug)]
 pub(crate) struct Admission {
     bounds: Bounds,
+    lag: Arc<Lag>,
     calls: AtomicUsize,
     streams: AtomicUsize,
 }
 
 impl Admission {
+    /// Must be called within a tokio runtime.
     pub(crate) fn new(bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self { bounds, calls: AtomicUsize::new(0), streams: AtomicUsize::new(0) })
+        let (lag, calls, streams) = (Lag::measured(), AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { bounds, lag, calls, streams })
     }
 
     /// Lets a call in until its permit is dropped.
@@ -91,6 +97,9 @@ impl Admission {
         arrived: Instant,
     ) -> Result<Permit<'a>, Error> {
         let begun = nanos(arrived);
+        if self.lag.at(begun) > self.most_lag(class) {
+            return Err(self.overloaded());
+        }
         let mut flow = lane.flow();
         if begun >= flow.since + as_nanos(WINDOW) {
             flow.look(&self.bounds, begun);
@@ -128,6 +137,16 @@ impl Admission {
             Class::Operator => usize::MAX,
             Class::Inside => of,
             Class::Edge => (of as f64 * self.bounds.edge).ceil() as usize,
+        }
+    }
+
+    /// New work is the first that is not begun where all work is late.
+    fn most_lag(&self, class: Class) -> Duration {
+        let most = self.bounds.latency.max(lag::EVERY);
+        match class {
+            Class::Operator => Duration::MAX,
+            Class::Inside => most * 2,
+            Class::Edge => most,
         }
     }
 
@@ -258,7 +277,7 @@ impl Flow {
 }
 
 /// Since the process began to measure.
-fn nanos(moment: Instant) -> u64 {
+pub(crate) fn nanos(moment: Instant) -> u64 {
     static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
     as_nanos(moment.saturating_duration_since(*BEGUN))
 }

@@ -1,19 +1,30 @@
 //! Overload: what is asked of a service is five times what it can do. In a time of its own, so that it is the same on
 //! every machine.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use artel_client::{CALL_HEADER, Call, User};
+use artel_proto::catalog::Product;
 use artel_proto::order::order_service_server::OrderService;
+use artel_proto::persist::{WatchRequest, WatchResponse};
+use artel_proto::{CheckedCodec, Entity as _, Limited};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::stream::{Pending, pending};
+use http::{Request as HttpRequest, Response as HttpResponse};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tonic::{Code, Status};
+use tonic::body::Body;
+use tonic::server::{Grpc, NamedService, ServerStreamingService};
+use tonic::{Code, Request, Response, Status};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::admission::Bounds;
+use crate::api::Apis;
 use crate::asked_tests::Asked;
 use crate::stack_tests::{Bench, PLENTY};
 
@@ -221,7 +232,7 @@ async fn nobody_is_refused_while_nobody_waits_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_streams_or_calls_than_allowed_are_refused() {
+async fn more_calls_than_allowed_are_refused() {
     let overload = Overload::of(Bounds { most: 4, least: 4, edge: 1.0, ..bounds() }).await;
     let caller = overload.caller(None);
     let calls: JoinSet<_> = (0..10).map(|_| overload.call(&caller)).collect();
@@ -229,4 +240,102 @@ async fn more_streams_or_calls_than_allowed_are_refused() {
     assert_eq!((answered.len(), refused.len()), (4, 6));
     // Those who have gone make room.
     overload.call(&caller).await.unwrap();
+}
+
+/// Tells nothing, for ever.
+#[derive(Clone)]
+struct Endless;
+
+impl NamedService for Endless {
+    const NAME: &'static str = "artel.persist.v1.PersistService";
+}
+
+impl Limited for Endless {}
+
+impl tower_service::Service<HttpRequest<Body>> for Endless {
+    type Response = HttpResponse<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: HttpRequest<Body>) -> Self::Future {
+        let codec = CheckedCodec::<WatchResponse, WatchRequest>::default();
+        async move { Ok(Grpc::new(codec).server_streaming(Self, request).await) }.boxed()
+    }
+}
+
+impl ServerStreamingService<WatchRequest> for Endless {
+    type Response = WatchResponse;
+    type ResponseStream = Pending<Result<WatchResponse, Status>>;
+    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, _: Request<WatchRequest>) -> Self::Future {
+        std::future::ready(Ok(Response::new(pending())))
+    }
+}
+
+#[tokio::test]
+async fn more_streams_than_allowed_are_refused_and_one_that_ends_makes_room() {
+    let bench = Bench::of(Apis::default().with(Endless), Bounds { streams: 3, ..PLENTY }).await;
+    let open = async |service: &str| {
+        let token = bench.calls.sign(service, &Call::by_service(service, "w")).unwrap();
+        let request = WatchRequest { entity: Product::NAME.into(), ..Default::default() };
+        bench.ask("/artel.persist.v1.PersistService/Watch", &[(CALL_HEADER, &token)], &request).await
+    };
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(open("notify").await.unwrap());
+    }
+    let refused = open("notify").await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(artel_util::reason(&refused).as_deref(), Some("OVERLOADED"));
+    streams.push(open("operator").await.unwrap());
+    // The operator's counts as well.
+    drop(streams.split_off(2));
+    streams.push(open("notify").await.unwrap());
+    open("notify").await.unwrap_err();
+    // The control: it is the bound that refuses them.
+    let bench = Bench::of(Apis::default().with(Endless), PLENTY).await;
+    let token = bench.calls.sign("notify", &Call::by_service("notify", "w")).unwrap();
+    let request = WatchRequest { entity: Product::NAME.into(), ..Default::default() };
+    for _ in 0..10 {
+        let path = "/artel.persist.v1.PersistService/Watch";
+        streams.push(bench.ask(path, &[(CALL_HEADER, &token)], &request).await.unwrap());
+    }
+}
+
+/// How many of 100 calls that come at once, a second of work, are refused.
+async fn refused_by_a_hog(latency: Duration, service: &str) -> usize {
+    // Computes and never waits: while it does, nobody else on its thread is looked at.
+    let hog = Asked(|| async { std::thread::sleep(Duration::from_millis(10)) });
+    let bench = Arc::new(Bench::over(hog, Bounds { latency, ..PLENTY }).await);
+    let user = User { id: "anna".into(), roles: Vec::new(), locale: "ru".into() };
+    let call = Call { user: Some(user), ..Call::by_service(service, "w") };
+    let token = match service {
+        "" => ("authorization", format!("Bearer {}", bench.token(|_, _| {}))),
+        service => (CALL_HEADER, bench.calls.sign(service, &call).unwrap()),
+    };
+    // The first look is begun.
+    tokio::task::yield_now().await;
+    let calls: JoinSet<_> = (0..100)
+        .map(|_| {
+            let (bench, (name, value)) = (Arc::clone(&bench), token.clone());
+            async move { bench.get(&[(name, &value)]).await.map(drop) }
+        })
+        .collect();
+    let ended = calls.join_all().await;
+    let refused = ended.iter().filter_map(|ended| ended.as_ref().err());
+    refused.inspect(|status| assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}")).count()
+}
+
+#[tokio::test]
+async fn what_waited_long_for_a_processor_is_shed_however_quick_its_handler_is() {
+    let short = Duration::from_millis(100);
+    assert!(refused_by_a_hog(short, "").await > 10);
+    assert_eq!(refused_by_a_hog(short, "operator").await, 0);
+    // The control: its own time tells nothing of it.
+    assert_eq!(refused_by_a_hog(Duration::from_secs(3600), "").await, 0);
 }

@@ -11,8 +11,7 @@ use tonic::Code;
 static ENVOY_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// The part of the caller's time that is left for the answer's way back. Whoever is asked further gets less again, so
-/// that the one at the end of a chain gives up first and each hears from the next why. At least as much as keeps us
-/// ahead of tonic's own timer, which says CANCELLED.
+/// that the one at the end of a chain gives up first and each hears from the next why.
 const WAY_BACK: u32 = 50;
 const LEAST_WAY_BACK: Duration = Duration::from_millis(2);
 const LONGEST_WAY_BACK: Duration = Duration::from_millis(10);

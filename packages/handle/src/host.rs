@@ -81,6 +81,7 @@ impl Section for Mesh {
             self.trace_percent
         );
         let counts = [
+            ("max_message_bytes", self.max_message_bytes),
             ("max_concurrent_calls", self.max_concurrent_calls),
             ("max_open_streams", self.max_open_streams),
             ("max_connection_streams", self.max_connection_streams as usize),
@@ -131,6 +132,7 @@ impl Mesh {
     fn limits(&self) -> Limits {
         Limits {
             timeout: Duration::from_millis(self.call_timeout_ms),
+            message_bytes: self.max_message_bytes,
             waiting: self.call_most_waiting,
             attempts: self.call_attempts,
             retry_percent: self.call_retry_percent,

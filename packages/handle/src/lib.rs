@@ -6,23 +6,27 @@ mod access;
 mod admission;
 #[cfg(test)]
 mod admission_tests;
+mod api;
 #[cfg(test)]
 mod asked_tests;
 mod authenticate;
 mod deadline;
 #[cfg(test)]
 mod discovery_tests;
+mod door;
 mod exemplars;
 mod health;
 mod host;
 mod job;
 mod keys;
+mod lag;
 mod listen;
 mod logs;
 mod measure;
 mod methods;
 mod process;
 mod quote;
+mod reflection;
 mod registration;
 mod serve;
 mod service;
@@ -36,6 +40,7 @@ pub mod testing;
 mod traces;
 
 pub use access::Access;
+pub use api::Api;
 pub use artel_client::{Call, User};
 pub use artel_config::{Section, Shape};
 pub use host::{Host, MESH_DEFAULTS, MESH_SECTION, Mesh};

@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use artel_logger::{FluentLayer, Forwarder, Limits, Settings};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::Registry;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload;
@@ -21,7 +21,7 @@ const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 const LAST_LINES: Duration = Duration::from_secs(3);
 
 /// The filter in force, to be replaced.
-static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// The logs of a running process. Lines go to the receiver for as long as it lives.
 pub(crate) struct Logs(Option<Forwarder>);
@@ -64,9 +64,11 @@ impl Logs {
 }
 
 /// Reads a filter: a level, or directives such as `info,artel_persist=debug`.
-pub(crate) fn filter(directives: &str) -> anyhow::Result<EnvFilter> {
+pub(crate) fn filter(directives: &str) -> anyhow::Result<Targets> {
+    // By what logs and how loud alone: a filter that also looks at what spans hold has to look at each of them.
+    let filter: Targets = directives.parse()?;
     // lapin logs each event that nobody listens to with all its content, people's data included.
-    Ok(EnvFilter::try_new(directives)?.add_directive("lapin::returned_messages=off".parse()?))
+    Ok(filter.with_target("lapin::returned_messages", LevelFilter::OFF))
 }
 
 /// Takes another filter from now on; nothing happens where there is no log.

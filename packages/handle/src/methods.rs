@@ -1,11 +1,13 @@
 //! The methods of a service, each with what the stack has to know to let a call through, looked up once a call.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use artel_proto::annotations::{self, Rule};
 
 use crate::access::OPEN;
 use crate::admission::{Bounds, Lane};
+use crate::api::{AnyApi, Apis};
 use crate::measure::Meter;
 
 /// A method that the service answers.
@@ -16,6 +18,8 @@ pub(crate) struct Method {
     pub(crate) open: bool,
     /// What the contracts say about it; nothing where they do not know it.
     pub(crate) rule: Option<&'static Rule>,
+    /// What answers it.
+    pub(crate) api: Arc<dyn AnyApi>,
     pub(crate) lane: Lane,
     pub(crate) meter: Meter,
 }
@@ -41,22 +45,24 @@ pub(crate) struct Methods {
 }
 
 impl Methods {
-    /// Those of gRPC services with these full names.
-    pub(crate) fn of(service: &'static str, answers: &[&'static str], bounds: &Bounds) -> Self {
-        let method = |name, open, rule| Method {
-            name,
-            open,
-            rule,
-            lane: Lane::new(bounds),
-            meter: Meter::new(service, name),
-        };
-        let ours = annotations::rules().filter(|(_, rule)| answers.contains(&rule.service.as_str()));
-        Self {
-            by_path: ours.map(|(path, rule)| (path, method(&rule.name, false, Some(rule)))).collect(),
-            others: (answers.iter().map(|name| (*name, method(name, false, None))))
-                .chain(OPEN.map(|name| (name, method(name, true, None))))
-                .collect(),
+    /// Those of gRPC services.
+    pub(crate) fn of(service: &'static str, apis: &Apis, bounds: &Bounds) -> Self {
+        let (mut by_path, mut others) = (HashMap::new(), HashMap::new());
+        for (api_name, api) in apis.iter() {
+            let open = OPEN.contains(&api_name);
+            let method = |name, rule| Method {
+                name,
+                open,
+                rule,
+                api: Arc::clone(api),
+                lane: Lane::new(bounds),
+                meter: Meter::new(service, name),
+            };
+            let rules = annotations::rules().filter(|(_, rule)| rule.service == api_name);
+            by_path.extend(rules.map(|(path, rule)| (path, method(&rule.name, Some(rule)))));
+            others.insert(api_name, method(api_name, None));
         }
+        Self { by_path, others }
     }
 
     /// The method behind a request path; `None` for a page.
@@ -73,13 +79,18 @@ impl Methods {
 mod tests {
     use std::time::Duration;
 
+    use artel_proto::order::order_service_server::OrderServiceServer;
+
     use super::*;
+    use crate::stack_tests::Mirror;
 
     #[test]
     fn what_anybody_may_ask_makes_no_new_names() {
         let latency = Duration::from_millis(100);
         let bounds = Bounds { most: 1, streams: 1, least: 1, latency, factor: 1.0, edge: 1.0 };
-        let methods = Methods::of("order", &["artel.order.v1.OrderService"], &bounds);
+        let (_, health) = tonic_health::server::health_reporter();
+        let apis = Apis::default().with(OrderServiceServer::new(Mirror)).with_health(health);
+        let methods = Methods::of("order", &apis, &bounds);
         let name = |path| methods.find(path).map(|method| (method.name, method.open));
         assert_eq!(name("/grpc.health.v1.Health/Anything"), Some(("grpc.health.v1.Health", true)));
         let get = "/artel.order.v1.OrderService/GetOrder";

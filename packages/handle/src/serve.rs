@@ -10,15 +10,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tracing::Instrument as _;
 
 use crate::authenticate::Gate;
 use crate::host::Host;
 use crate::service::Service;
 use crate::stack::Stack;
-use crate::{health, job, logs, measure, registration, traces};
+use crate::{door, health, job, logs, measure, reflection, registration, traces};
 
 /// How a service is made once its surroundings are known.
 pub struct Blueprint {
@@ -125,27 +123,13 @@ pub(crate) async fn run(service: Service, host: Host) -> anyhow::Result<()> {
         work.spawn(task(draining.clone()).instrument(tracing::info_span!("task", service = name)));
     }
 
-    let grpc = service.grpc.add_service(health_service);
-    let grpc = grpc.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+    let grpc = service.grpc.limited(host.mesh().max_message_bytes).with_health(health_service);
+    let grpc = reflection::beside(grpc);
     let (gate, bounds) = (Gate::of(&host), host.mesh().bounds());
-    let stack = Stack::new(name, grpc, &service.answers, service.http, gate, bounds)?;
-    // The builder's own setting is for sockets that it opens itself. Without it an answer of two packets waits 40 ms for
-    // the first to be acknowledged.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let (close, closed) = tokio::sync::oneshot::channel::<()>();
-    let mut server = tokio::spawn(
-        Server::builder()
-            .accept_http1(true)
-            .http2_keepalive_interval(Some(Duration::from_secs(20)))
-            .max_connection_age_grace(host.drain_timeout())
-            // What comes above it waits at the caller, unseen; more than the service takes on is refused aloud.
-            .max_concurrent_streams(Some(host.mesh().max_connection_streams))
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20)
-            .serve_with_incoming_shutdown(stack, incoming, async {
-                let _ = closed.await;
-            }),
-    );
+    let stack = Stack::new(name, &grpc, service.http, gate, bounds)?;
+    let close = CancellationToken::new();
+    let streams = host.mesh().max_connection_streams;
+    let mut server = tokio::spawn(door::serve(listener, stack, streams, close.clone()));
 
     let address = advertised(&host.mesh().advertise, bound)?;
     let check_every = Duration::from_millis(host.mesh().check_interval_ms);
@@ -162,13 +146,13 @@ pub(crate) async fn run(service: Service, host: Host) -> anyhow::Result<()> {
         () = draining.cancelled() => {}
         ended = &mut server => {
             draining.cancel();
-            return ended?.context("the server ended");
+            return ended.context("the server ended");
         }
     }
     // Out of Consul first, then a moment for everybody to hear of it, and only then the door is closed.
     let _ = registered.await;
     tokio::time::sleep(host.drain_grace()).await;
-    let _ = close.send(());
+    close.cancel();
     let queue = async {
         if let Some(queue) = queue {
             queue.drain(host.drain_timeout()).await;
@@ -190,12 +174,6 @@ pub(crate) async fn run(service: Service, host: Host) -> anyhow::Result<()> {
     health.abort();
     tracing::info!(service = name, "drained");
     Ok(())
-}
-
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(artel_proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
 /// Where others reach a service that is bound there.

@@ -1,4 +1,3 @@
-use std::convert::Infallible;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -10,13 +9,10 @@ use artel_util::Error;
 use axum::Router;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::Request;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
-use tonic::server::NamedService;
-use tonic::service::Routes;
 
+use crate::api::{Api, Apis};
 use crate::health::There;
 use crate::job::Job;
 use crate::listen::{Listener, Listeners, Typed};
@@ -26,9 +22,7 @@ pub(crate) type Task = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, (
 /// What a service is: its API, its listeners, its jobs. Reads as a table of contents.
 pub struct Service {
     pub(crate) name: &'static str,
-    pub(crate) grpc: Routes,
-    /// The full names of the gRPC services among them.
-    pub(crate) answers: Vec<&'static str>,
+    pub(crate) grpc: Apis,
     pub(crate) http: Router,
     pub(crate) listeners: Listeners,
     pub(crate) jobs: Vec<(Duration, Job)>,
@@ -43,8 +37,7 @@ impl Service {
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
-            grpc: Routes::default(),
-            answers: Vec::new(),
+            grpc: Apis::default(),
             http: Router::new(),
             listeners: Listeners { service: name, ..Listeners::default() },
             jobs: Vec::new(),
@@ -56,19 +49,8 @@ impl Service {
 
     /// Answers a gRPC API: `OrderServiceServer::new(Orders::new(repo))`.
     #[must_use]
-    pub fn grpc<S>(mut self, server: S) -> Self
-    where
-        S: tower_service::Service<Request<Body>, Error = Infallible>
-            + NamedService
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Response: axum::response::IntoResponse,
-        S::Future: Send + 'static,
-    {
-        self.grpc = self.grpc.add_service(server);
-        self.answers.push(S::NAME);
+    pub fn grpc(mut self, server: impl Api) -> Self {
+        self.grpc = self.grpc.with(server);
         self
     }
 

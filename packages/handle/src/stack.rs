@@ -2,13 +2,11 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use artel_client::{REQUEST_ID, name};
 use artel_util::Error;
 use axum::Router;
 use axum::routing::get;
-use futures::future::BoxFuture;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
@@ -20,6 +18,7 @@ use tower_service::Service;
 
 use crate::access::Access;
 use crate::admission::{Admission, Bounds, Class, Permit};
+use crate::api::{Answer, Apis};
 use crate::authenticate::{CALL, Gate};
 use crate::deadline::{self, within};
 use crate::exemplars::{OPEN_METRICS, open_metrics};
@@ -28,19 +27,15 @@ use crate::methods::{Method, Methods};
 use crate::process;
 use crate::quote::quote;
 
-/// A service's gRPC methods behind the stack, its plain HTTP pages and its metrics beside it.
+/// A service's gRPC methods behind the stack, its plain HTTP pages and its metrics beside it. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Stack {
-    guard: Arc<Guard>,
-    routes: Routes,
-}
+pub(crate) struct Stack(Arc<Guard>);
 
 impl Stack {
-    /// Guards the methods of the gRPC services named, which are all those among the routes.
+    /// Guards the methods of the gRPC services.
     pub(crate) fn new(
         service: &'static str,
-        grpc: Routes,
-        answers: &[&'static str],
+        grpc: &Apis,
         http: Router,
         gate: Gate,
         bounds: Bounds,
@@ -55,33 +50,24 @@ impl Stack {
                 ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page)
             }
         };
-        let pages = http.route("/metrics", get(page));
-        let routes = Routes::from(grpc.into_axum_router().merge(pages)).prepare();
-        let methods = Methods::of(service, answers, &bounds);
-        let guard = Guard { service, methods, gate, admission: Admission::new(bounds) };
-        Ok(Self { guard: Arc::new(guard), routes })
-    }
-}
-
-impl Service<Request<Body>> for Stack {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
+        // Knows how to say over gRPC that there is no such method.
+        let pages = Routes::default().into_axum_router().merge(http.route("/metrics", get(page)));
+        let pages = Routes::from(pages).prepare();
+        let methods = Methods::of(service, grpc, &bounds);
+        Ok(Self(Arc::new(Guard { service, methods, pages, gate, admission: Admission::new(bounds) })))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (guard, mut routes) = (Arc::clone(&self.guard), self.routes.clone());
+    /// Answers a request.
+    pub(crate) fn answer(&self, request: Request<Body>) -> Answer {
+        let guard = Arc::clone(&self.0);
         Box::pin(async move {
             let Some(method) = guard.methods.find(request.uri().path()) else {
-                return routes.call(request).await;
+                return guard.pages.clone().call(request).await;
             };
             let headers = request.headers();
             let outside = !headers.contains_key(&CALL);
             let named = headers.get(REQUEST_ID).filter(|_| outside).and_then(|id| name(id.to_str().ok()?));
-            let mut response = guard.pass(method, request, routes).await.unwrap_or_else(|error| {
+            let mut response = guard.pass(method, request).await.unwrap_or_else(|error| {
                 let status = Status::from(error);
                 measure::refused(status.code());
                 status.into_http()
@@ -94,22 +80,18 @@ impl Service<Request<Body>> for Stack {
     }
 }
 
-/// What stands before the routes.
+/// What stands before the methods.
 struct Guard {
     service: &'static str,
     methods: Methods,
+    pages: Routes,
     gate: Gate,
     admission: Arc<Admission>,
 }
 
 impl Guard {
     /// The way of a request to its handler and back.
-    async fn pass(
-        &self,
-        method: &Method,
-        mut request: Request<Body>,
-        mut routes: Routes,
-    ) -> Result<Response<Body>, Error> {
+    async fn pass(&self, method: &Method, mut request: Request<Body>) -> Result<Response<Body>, Error> {
         let arrived = Instant::now();
         // Nothing is done for somebody who has stopped waiting.
         let deadline = deadline::of(request.headers(), arrived.into_std());
@@ -117,7 +99,7 @@ impl Guard {
             return Err(deadline::over());
         }
         if method.open {
-            let work = async { answer(within(deadline, routes.call(request)).await) };
+            let work = async { answer(within(deadline, method.api.answer(request)).await) };
             return Ok(Measured::begin(self.service, method, None, arrived).of(work).await);
         }
         // Before whoever comes from outside is asked for a token: refusing must cost less than serving. Who signed a
@@ -138,7 +120,7 @@ impl Guard {
         request.extensions_mut().insert(call);
         let work = async {
             // What is dropped at the deadline is the handler's work alone.
-            let ended = within(deadline, routes.call(request)).await;
+            let ended = within(deadline, method.api.answer(request)).await;
             if let (Some(permit), Ok(_)) = (permit, &ended) {
                 permit.answered();
             }

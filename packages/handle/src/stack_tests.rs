@@ -14,21 +14,21 @@ use artel_proto::{Message, order};
 use axum::Router;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::Request as HttpRequest;
+use http::{Request as HttpRequest, Response as HttpResponse};
 use http_body_util::{BodyExt as _, Full};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
-use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
-use tower::ServiceExt as _;
 
 use crate::admission::Bounds;
+use crate::api::Apis;
 use crate::authenticate::Gate;
+use crate::door;
 use crate::keys::{Claims, Keys};
 use crate::stack::Stack;
 
@@ -36,7 +36,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const ID: &str = "0195d3a8-6f3c-7e1a-9b58-0c6f5a1d2e3f";
 
 /// Answers with who calls, and in lists with what the request is called; cancelling takes for ever.
-struct Mirror;
+pub(crate) struct Mirror;
 
 #[tonic::async_trait]
 impl OrderService for Mirror {
@@ -102,6 +102,11 @@ impl Bench {
 
     /// A stack with these bounds in front of a service.
     pub(crate) async fn over(service: impl OrderService, bounds: Bounds) -> Self {
+        Self::of(Apis::default().with(OrderServiceServer::new(service)), bounds).await
+    }
+
+    /// The same in front of any.
+    pub(crate) async fn of(apis: Apis, bounds: Bounds) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let random = SystemRandom::new();
         let private = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
@@ -117,9 +122,7 @@ impl Bench {
         let gate = Gate { call_key: calls.clone(), keys, default_workspace: "w0".into() };
         let (reporter, health) = tonic_health::server::health_reporter();
         reporter.set_service_status("order", tonic_health::ServingStatus::Serving).await;
-        let routes = Routes::new(OrderServiceServer::new(service)).add_service(health);
-        let answers = ["artel.order.v1.OrderService"];
-        let stack = Stack::new("order", routes, &answers, Router::new(), gate, bounds).unwrap();
+        let stack = Stack::new("order", &apis.with_health(health), Router::new(), gate, bounds).unwrap();
         Self { stack, key: EncodingKey::from_ec_der(private.as_ref()), calls }
     }
 
@@ -158,6 +161,18 @@ impl Bench {
         headers: &[(&str, &str)],
         message: &M,
     ) -> Result<A, Status> {
+        let response = self.ask(path, headers, message).await?;
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        Ok(A::decode(&bytes[5..]).unwrap())
+    }
+
+    /// The same, for the head of the answer: what comes in it is not waited for.
+    pub(crate) async fn ask<M: Message>(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        message: &M,
+    ) -> Result<HttpResponse<Body>, Status> {
         let bytes = message.encode_to_vec();
         let mut body = vec![0];
         body.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
@@ -167,14 +182,13 @@ impl Bench {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::new(Full::from(body))).unwrap();
-        let response = self.stack.clone().oneshot(request).await.unwrap();
+        let response = self.stack.answer(request).await.unwrap();
         if let Some(status) =
             Status::from_header_map(response.headers()).filter(|status| status.code() != Code::Ok)
         {
             return Err(status);
         }
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        Ok(A::decode(&bytes[5..]).unwrap())
+        Ok(response)
     }
 
     pub(crate) async fn get(&self, headers: &[(&str, &str)]) -> Result<GetOrderResponse, Status> {
@@ -302,15 +316,13 @@ async fn work_is_dropped_when_the_caller_has_stopped_waiting() {
     assert!(begin.elapsed() < Duration::from_secs(1));
 }
 
-/// tonic keeps the caller's time, too, and says CANCELLED: behind its server it is still ours that is heard. Asked over
-/// HTTP/1, where the client is no more than a socket and has no timer that could be first.
+/// Asked over HTTP/1, where the client is no more than a socket and has no timer that could be first.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_caller_hears_that_the_time_is_over_and_not_that_the_call_was_cancelled() {
     let bench = Bench::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tonic::transport::Server::builder().accept_http1(true);
-    tokio::spawn(server.serve_with_incoming(bench.stack.clone(), TcpListenerStream::new(listener)));
+    tokio::spawn(door::serve(listener, bench.stack.clone(), 100, CancellationToken::new()));
     let user = User { id: "anna".into(), roles: vec![], locale: "ru".into() };
     let call = Call { user: Some(user), ..Call::by_service("notify", "w") };
     let token = bench.calls.sign("notify", &call).unwrap();
@@ -334,4 +346,21 @@ async fn the_caller_hears_that_the_time_is_over_and_not_that_the_call_was_cancel
             assert!(answer.contains("\r\ngrpc-status: 4\r\n"), "after {millis} ms: {answer}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_refused_with_the_limit_whatever_the_service() {
+    let mirror = || Apis::default().with(OrderServiceServer::new(Mirror));
+    let (short, long) = (Bench::of(mirror().limited(1_000), PLENTY), Bench::of(mirror(), PLENTY));
+    let (short, long) = (short.await, long.await);
+    let message = ListOrdersRequest { page_token: "x".repeat(1_000), ..Default::default() };
+    let ask = async |bench: &Bench| {
+        let authorization = format!("Bearer {}", bench.token(|_, _| {}));
+        let headers = [("authorization", authorization.as_str())];
+        bench.call::<_, ListOrdersResponse>("ListOrders", &headers, &message).await
+    };
+    let refused = artel_util::Error::from(ask(&short).await.unwrap_err());
+    assert_eq!((refused.reason(), refused.get("limit")), ("MESSAGE_TOO_LARGE", Some("1000")));
+    // The control: it is not the message itself.
+    ask(&long).await.unwrap();
 }

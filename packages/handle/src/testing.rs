@@ -11,12 +11,13 @@ use std::task::{Context, Poll};
 use artel_client::Call;
 use http::{Request, Response};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::Server;
 
+use crate::api::Apis;
 use crate::authenticate::Gate;
+use crate::door;
 use crate::host::Host;
 use crate::service::Service;
 use crate::stack::Stack;
@@ -27,14 +28,14 @@ pub use mesh::LocalMesh;
 /// checked, field rules are.
 #[derive(Clone)]
 pub struct Direct {
-    routes: tonic::service::Routes,
+    grpc: Apis,
     call: Call,
 }
 
 /// A channel to the service as this call.
 #[must_use]
 pub fn direct(service: &Service, call: Call) -> Direct {
-    Direct { routes: service.grpc.clone().prepare(), call }
+    Direct { grpc: service.grpc.clone(), call }
 }
 
 impl tower_service::Service<Request<Body>> for Direct {
@@ -48,8 +49,13 @@ impl tower_service::Service<Request<Body>> for Direct {
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         request.extensions_mut().insert(self.call.clone());
-        let answer = self.routes.call(request);
-        Box::pin(async move { answer.await.map_err(|error| Status::internal(error.to_string())) })
+        let answer = self.grpc.of(request.uri().path()).map(|api| api.answer(request));
+        Box::pin(async move {
+            match answer {
+                Some(answer) => answer.await.map_err(|never| match never {}),
+                None => Err(Status::unimplemented("the service does not answer this")),
+            }
+        })
     }
 }
 
@@ -62,7 +68,9 @@ pub async fn listen(service: Service, host: &Host) -> anyhow::Result<SocketAddr>
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let (gate, bounds) = (Gate::of(host), host.mesh().bounds());
-    let stack = Stack::new(service.name, service.grpc, &service.answers, service.http, gate, bounds)?;
-    tokio::spawn(Server::builder().serve_with_incoming(stack, TcpListenerStream::new(listener)));
+    let grpc = service.grpc.limited(host.mesh().max_message_bytes);
+    let stack = Stack::new(service.name, &grpc, service.http, gate, bounds)?;
+    let streams = host.mesh().max_connection_streams;
+    tokio::spawn(door::serve(listener, stack, streams, CancellationToken::new()));
     Ok(address)
 }

@@ -6,9 +6,6 @@ use artel_proto::webhook::{
 use artel_util::Error;
 use bytes::Bytes;
 
-/// The largest body there can be, and room for the rest.
-const MAX_MESSAGE: usize = 20 << 20;
-
 /// The webhooks of a service's own sources. Cheap to clone.
 #[derive(Clone)]
 pub struct Inbox {
@@ -26,7 +23,8 @@ impl Inbox {
     /// Over a channel to `webhook`: `Inbox::new(host.channel("webhook"))`.
     #[must_use]
     pub fn new(webhook: Channel) -> Self {
-        let webhooks = WebhookServiceClient::new(webhook).max_decoding_message_size(MAX_MESSAGE);
+        let most = webhook.message_bytes();
+        let webhooks = WebhookServiceClient::new(webhook).max_decoding_message_size(most);
         Self { webhooks }
     }
 

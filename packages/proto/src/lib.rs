@@ -28,6 +28,15 @@ pub use prost_types::{FieldMask, Timestamp};
 /// Envoy transcodes by.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// What answers a gRPC service, and takes no longer message than it is told. Every generated server is one.
+pub trait Limited: Sized {
+    /// The same that takes at most so many bytes in a message.
+    #[must_use]
+    fn limited(self, _most: usize) -> Self {
+        self
+    }
+}
+
 /// A message that `persist` keeps in a table.
 pub trait Entity: Message + Default + Clone + PartialEq + validate::Validate + 'static {
     /// The full message name: `artel.order.v1.Order`.

@@ -17,8 +17,6 @@ use crate::watch::{Changes, Watch};
 /// How often a commit that happens once is sent while `persist` does not answer.
 const ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// Messages are bounded by `persist`'s own limits; the stub's 4 MiB would cut a page of large entities.
-const MAX_MESSAGE: usize = 32 << 20;
 
 /// Entities, through `persist`. Cheap to clone.
 #[derive(Clone)]
@@ -31,9 +29,10 @@ impl Repo {
     /// Over a channel to `persist`.
     #[must_use]
     pub fn new(persist: Channel) -> Self {
+        let most = persist.message_bytes();
         let persist = PersistServiceClient::new(persist)
-            .max_decoding_message_size(MAX_MESSAGE)
-            .max_encoding_message_size(MAX_MESSAGE);
+            .max_decoding_message_size(most)
+            .max_encoding_message_size(most);
         Self { persist, consistency: None }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 
 use crate::authz::RequestCheck;
 use crate::catalogue::Catalogue;
@@ -97,16 +97,17 @@ impl ControlPlane {
     /// # Errors
     /// When the listener fails, or the descriptors contradict themselves.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) -> Result<(), ControlError> {
+        // The builder's own setting is for sockets that it opens itself.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         tonic::transport::Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(10)))
             .http2_keepalive_timeout(Some(Duration::from_secs(5)))
-            .tcp_nodelay(true)
             .add_service(DiscoveryServer::new(self.snapshots(), stop.clone()).into_service())
             .add_service(RequestCheck::new(&self.surface, self.max_body_bytes).into_service())
             .add_service(self.limiter.clone().into_service())
             .add_service(reflection::builder(&self.surface)?.build_v1()?)
             .add_service(reflection::builder(&self.surface)?.build_v1alpha()?)
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.cancelled_owned())
+            .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
             .await?;
         Ok(())
     }

@@ -61,9 +61,7 @@ pub async fn service(host: Host) -> anyhow::Result<Service> {
     let sweeping = Duration::from_secs(settings.sweep_minutes * 60);
     Ok(Service::new("persist")
         .needs("postgres", persist.database.up())
-        .grpc(
-            PersistServiceServer::new(Api(persist)).max_decoding_message_size(host.mesh().max_message_bytes),
-        )
+        .grpc(PersistServiceServer::new(Api(persist)))
         .task(|stop| relay.run(stop))
         .task(|stop| until(stop, sealer.run()))
         .task(|stop| history.close(stop))

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use artel_client::{Call, Channel};
 use artel_handle::Service;
 use artel_handle::testing::LocalMesh;
+use artel_proto::Limited;
 use artel_proto::order::OrderPlaced;
 use artel_proto::persist::CommitRequest;
 use artel_proto::persist::persist_service_client::PersistServiceClient;
@@ -57,6 +58,8 @@ impl NamedService for Forward {
     const NAME: &'static str = "artel.persist.v1.PersistService";
 }
 
+impl Limited for Forward {}
+
 impl tower_service::Service<Request<Body>> for Forward {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -76,7 +79,7 @@ impl tower_service::Service<Request<Body>> for Forward {
         Box::pin(async move {
             let answer = next.call(request).await;
             drop(ending);
-            Ok(answer.unwrap_or_else(Status::into_http))
+            Ok(answer.map_or_else(Status::into_http, |answer| answer.map(Body::new)))
         })
     }
 }
