@@ -63,8 +63,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Line {
     waiting: VecDeque<Member>,
-    /// Groups under way, and which of them claims what.
-    groups: usize,
+    /// Groups under way by number and how many commits each has, and which of them claims what.
+    groups: HashMap<u64, usize>,
     claimed: HashMap<Claim, u64>,
     /// No other group may be under way.
     is_exclusive: bool,
@@ -149,7 +149,10 @@ impl Queue {
         while let Some(workspace) = state.ready.pop_front() {
             let Some(line) = state.lines.get_mut(&workspace) else { continue };
             line.is_ready = false;
-            let mut taken = Taken::new(&self.bounds, state.global, line.groups > 0);
+            if !line.is_worth_a_group() {
+                continue;
+            }
+            let mut taken = Taken::new(&self.bounds, state.global, !line.groups.is_empty());
             // Who stays behind is not overtaken by others that want the same.
             let mut kept: HashSet<Claim> = HashSet::new();
             let mut at = 0;
@@ -177,7 +180,7 @@ impl Queue {
                 let mark = Mark { workspace, number: state.last, is_global: taken.is_global };
                 let claims = taken.members.iter().flat_map(|member| &member.claims);
                 line.claimed.extend(claims.map(|claim| (*claim, mark.number)));
-                line.groups += 1;
+                line.groups.insert(mark.number, taken.members.len());
                 line.is_exclusive = taken.is_exclusive;
                 state.global |= taken.is_global;
                 group = Some(Group { members: taken.members, mark });
@@ -185,7 +188,7 @@ impl Queue {
                 break;
             }
             // What remains waits for a group or a row.
-            if line.waiting.is_empty() && line.groups == 0 {
+            if line.waiting.is_empty() && line.groups.is_empty() {
                 state.lines.remove(&workspace);
             }
         }
@@ -242,6 +245,9 @@ impl Queue {
         }
         let claims = taken.members.iter().flat_map(|member| &member.claims);
         line.claimed.extend(claims.map(|claim| (*claim, mark.number)));
+        if let Some(size) = line.groups.get_mut(&mark.number) {
+            *size += taken.members.len();
+        }
         tell_depth(state.count);
         taken.members
     }
@@ -269,7 +275,7 @@ impl Queue {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;
         if let Some(line) = state.lines.get_mut(&mark.workspace) {
-            line.groups -= 1;
+            line.groups.remove(&mark.number);
             line.is_exclusive = false;
             line.claimed.retain(|_, number| *number != mark.number);
         }
@@ -281,14 +287,23 @@ impl Queue {
     }
 }
 
+impl Line {
+    /// Beside groups under way another is only begun when as many wait as those have: fewer cost less when they join one
+    /// of them or wait for its end, and while little is to be done nobody waits.
+    fn is_worth_a_group(&self) -> bool {
+        self.waiting.len() >= self.groups.values().sum::<usize>()
+    }
+}
+
 impl State {
     fn make_ready(&mut self, workspace: Uuid, lanes: usize) {
         let Some(line) = self.lines.get_mut(&workspace) else { return };
         if line.waiting.is_empty() {
-            if line.groups == 0 {
+            if line.groups.is_empty() {
                 self.lines.remove(&workspace);
             }
-        } else if line.groups < lanes && !line.is_exclusive && !line.is_ready {
+        } else if line.groups.len() < lanes && !line.is_exclusive && !line.is_ready && line.is_worth_a_group()
+        {
             line.is_ready = true;
             self.ready.push_back(workspace);
         }
