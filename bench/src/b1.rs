@@ -32,7 +32,7 @@ const IN_FLIGHT: [u32; 2] = [1, 16];
 /// Which stack a call goes through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Stack {
-    /// Authentication, access, field rules, deadline, trace, metrics, discovery, retries.
+    /// Authentication, access, field rules, deadline, trace, metrics, logs, discovery, retries.
     Ours,
     /// tonic's server and channel as they come.
     Bare,
@@ -98,6 +98,7 @@ pub async fn unary(stack: Stack, calls: u32, in_flight: u32) -> Result<()> {
             repeat(calls, in_flight, async |number| echo::call(channel.clone(), number).await.map(drop)).await
         }
         Stack::Ours => {
+            artel_handle::init_logs("console", "info")?;
             let mesh = LocalMesh::start("").await?;
             let server = Echo::<CheckedCodec<GetResponse, GetRequest>>::default();
             mesh.serve(Service::new("persist").grpc(server)).await?;

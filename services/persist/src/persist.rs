@@ -118,6 +118,11 @@ impl Settings {
         Lines { channels: self.relay_pages, window: self.relay_batch }
     }
 
+    /// How long a group waits for a row that somebody outside has locked, in milliseconds.
+    pub fn set_commit_lock(&mut self, most: u64) {
+        self.commit_lock_ms = most;
+    }
+
     fn groups(&self) -> Bounds {
         Bounds {
             writers: self.commit_writers,

@@ -9,12 +9,13 @@ use artel_proto::persist::{CommitResponse, MutationResult};
 use uuid::Uuid;
 
 use super::apply::Applied;
+use super::join::Joins;
 use super::member::{Claim, Member, Verdict};
 use super::recall::Record;
 use super::refusal;
 use super::rows::Tables;
 use super::statements;
-use super::text::Texts;
+use super::text::{Form, Texts};
 use crate::database::{Database, Scope};
 use crate::failure::Failure;
 use crate::plan::{Entity, Plans};
@@ -73,12 +74,31 @@ fn keeps_record(members: &[Member]) -> Vec<&Member> {
     keeping
 }
 
+/// The same of those that joined a group. A record that tells whether it was committed is kept whatever became of its
+/// commit: whoever looks for it does not know that.
+fn keeps_record_beside<'a>(
+    group: &[Member],
+    late: &'a [Member],
+    accepted: impl Iterator<Item = &'a Member>,
+) -> Vec<&'a Member> {
+    let told = group.iter().any(|member| !member.batch.keyed);
+    let unkeyed = late.iter().find(|member| !told && !member.batch.keyed);
+    let mut keeping: Vec<&Member> = accepted.filter(|member| member.batch.keyed).chain(unkeyed).collect();
+    keeping.sort_unstable_by(|one, other| one.batch.key.cmp(&other.batch.key));
+    keeping
+}
+
 impl Attempt<'_> {
-    pub(super) async fn run(&self) -> Result<Outcome, Aborted> {
+    /// Others who join are put into `late`; what becomes of them comes after what becomes of the members.
+    pub(super) async fn run(
+        &self,
+        joins: Option<Joins<'_>>,
+        late: &mut Vec<Member>,
+    ) -> Result<Outcome, Aborted> {
         let at_keys = |failure| Aborted { failure, stage: Stage::Keys };
         let connection = self.database.connection().await.map_err(at_keys)?;
         let mut transaction = Transaction::on(connection, self.scope.time);
-        let result = self.go(&mut transaction).await;
+        let result = self.go(&mut transaction, joins, late).await;
         transaction.roll_back().await;
         result
     }
@@ -106,7 +126,12 @@ impl Attempt<'_> {
         Ok(locked)
     }
 
-    async fn go(&self, transaction: &mut Transaction) -> Result<Outcome, Aborted> {
+    async fn go(
+        &self,
+        transaction: &mut Transaction,
+        joins: Option<Joins<'_>>,
+        late: &mut Vec<Member>,
+    ) -> Result<Outcome, Aborted> {
         let workspace = self.scope.workspace;
         let keeping = keeps_record(self.members);
         let mut tables = Tables::of(self.members.iter().map(|member| &member.batch), self.reads_all);
@@ -119,7 +144,7 @@ impl Attempt<'_> {
         let first = all.len();
         let mut read = Vec::new();
         for (name, table) in &mut tables.0 {
-            if let Some(statement) = statements::read(self.texts, workspace, table) {
+            if let Some(statement) = statements::read(self.texts, workspace, table, Form::Read) {
                 all.push(statement);
                 read.push(name.clone());
             }
@@ -143,10 +168,18 @@ impl Attempt<'_> {
         let txid = cell(taken.first().copied(), 0);
         let position = txid.as_deref().and_then(read_i64).unwrap_or_default();
 
-        let mut accepted: Vec<(&Member, Applied)> = Vec::with_capacity(self.members.len());
+        if let Some(joins) = joins.filter(|_| txid.is_some()) {
+            self.grow(transaction, joins, &mut tables, late).await?;
+        }
+        let late: &[Member] = late;
+
+        let mut accepted: Vec<(&Member, Applied)> = Vec::with_capacity(self.members.len() + late.len());
         let mut refused: Vec<&str> = Vec::new();
-        let mut verdicts = Vec::with_capacity(self.members.len());
-        for member in self.members {
+        let mut verdicts = Vec::with_capacity(self.members.len() + late.len());
+        // Those before it have taken their keys.
+        let mut first_late = 0;
+        for (index, member) in self.members.iter().chain(late).enumerate() {
+            let is_late = index >= self.members.len();
             let batch = &member.batch;
             if let Some(record) = known.get(batch.key.as_str()) {
                 verdicts.push(record.replay(&batch.digest));
@@ -156,9 +189,10 @@ impl Attempt<'_> {
                 Ok(applied) => {
                     verdicts.push(Ok(answer(member, &applied, position)));
                     accepted.push((member, applied));
+                    first_late += usize::from(!is_late);
                 }
                 Err(condition) => {
-                    refused.extend(batch.keyed.then_some(batch.key.as_str()));
+                    refused.extend((batch.keyed && !is_late).then_some(batch.key.as_str()));
                     verdicts.push(Err(refusal::condition(batch, &condition)));
                 }
             }
@@ -167,6 +201,9 @@ impl Attempt<'_> {
             return Ok(Outcome::Done(verdicts));
         }
         let (mut all, writes) = self.writes(&tables);
+        let joined = accepted[first_late..].iter().map(|(member, _)| *member);
+        let keeping = keeps_record_beside(self.members, late, joined);
+        all.extend(statements::take_free_keys(workspace, &keeping));
         let batches = accepted.iter().map(|(member, _)| &member.batch);
         all.extend(statements::check_references(self.plans, batches));
         let logged = accepted.iter().map(|(member, applied)| (*member, applied.log.as_slice()));
@@ -186,6 +223,53 @@ impl Attempt<'_> {
                 Err(Aborted { failure, stage })
             }
         }
+    }
+
+    /// Lets those in who came meanwhile.
+    async fn grow(
+        &self,
+        transaction: &mut Transaction,
+        joins: Joins<'_>,
+        tables: &mut Tables,
+        late: &mut Vec<Member>,
+    ) -> Result<(), Aborted> {
+        loop {
+            let first = late.len();
+            late.extend(joins.double(self.members, late, tables));
+            if late.len() == first {
+                break;
+            }
+            let mut more = tables.of_late(&late[first..]);
+            let form = Form::ReadFree;
+            let statements: Vec<Statement> = more
+                .0
+                .values_mut()
+                .filter_map(|table| statements::read(self.texts, self.scope.workspace, table, form))
+                .collect();
+            let rows = match statements.is_empty() {
+                true => Vec::new(),
+                false => transaction
+                    .run(statements, Go::On)
+                    .await
+                    .map_err(|Failed { failure, .. }| Aborted { failure, stage: Stage::Rows })?,
+            };
+            let read = more.0.values_mut().filter(|table| table.keys().next().is_some());
+            for (table, rows) in read.zip(rows) {
+                rows.iter().for_each(|row| table.take_in(row));
+            }
+            let missing = tables.merge(more);
+            let lacks = |member: &Member| member.rows().any(|row| missing.contains(&row));
+            if let Some(at) = late[first..].iter().position(lacks) {
+                joins.queue.put_back(late.split_off(first + at));
+                break;
+            }
+        }
+        let filling = joins.fill(self.members, late, tables);
+        if !filling.is_empty() {
+            tables.merge(tables.of_late(&filling));
+            late.extend(filling);
+        }
+        Ok(())
     }
 
     fn writes(&self, tables: &Tables) -> (Vec<Statement>, Vec<Arc<Entity>>) {

@@ -103,6 +103,12 @@ impl Member {
         self.batch.changes.iter().map(|change| Claim::row(&change.entity, change.id))
     }
 
+    /// Those that it does not insert.
+    pub(super) fn known_rows(&self) -> impl Iterator<Item = Claim> + '_ {
+        let changes = self.batch.changes.iter().filter(|change| !matches!(change.what, What::Insert(_)));
+        changes.map(|change| Claim::row(&change.entity, change.id))
+    }
+
     /// True where its caller's time is up.
     pub(super) fn is_late(&self, now: Instant) -> bool {
         self.caller.deadline.is_some_and(|deadline| deadline <= now)

@@ -9,6 +9,7 @@ mod apply;
 mod attempt;
 mod batch;
 mod image;
+mod join;
 mod member;
 mod queue;
 mod recall;

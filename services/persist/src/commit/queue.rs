@@ -56,14 +56,16 @@ struct State {
     stuck: HashMap<Claim, usize>,
     count: usize,
     bytes: usize,
+    /// The number of the last group.
+    last: u64,
 }
 
 #[derive(Debug, Default)]
 struct Line {
     waiting: VecDeque<Member>,
-    /// Groups under way, and what they claim.
-    groups: usize,
-    claimed: HashSet<Claim>,
+    /// Groups under way by number and how many commits each has, and which of them claims what.
+    groups: HashMap<u64, usize>,
+    claimed: HashMap<Claim, u64>,
     /// No other group may be under way.
     is_exclusive: bool,
     is_ready: bool,
@@ -147,13 +149,18 @@ impl Queue {
         while let Some(workspace) = state.ready.pop_front() {
             let Some(line) = state.lines.get_mut(&workspace) else { continue };
             line.is_ready = false;
-            let mut taken = Taken::new(&self.bounds, state.global, line.groups > 0);
+            if !line.is_worth_a_group() {
+                continue;
+            }
+            let mut taken = Taken::new(&self.bounds, state.global, !line.groups.is_empty());
             // Who stays behind is not overtaken by others that want the same.
             let mut kept: HashSet<Claim> = HashSet::new();
             let mut at = 0;
             while let Some(member) = line.waiting.get(at) {
                 let stays = |claim: &Claim| {
-                    line.claimed.contains(claim) || kept.contains(claim) || state.stuck.contains_key(claim)
+                    line.claimed.contains_key(claim)
+                        || kept.contains(claim)
+                        || state.stuck.contains_key(claim)
                 };
                 if member.claims.iter().any(stays) {
                     kept.extend(&member.claims);
@@ -169,25 +176,80 @@ impl Queue {
                 taken.add(member);
             }
             if !taken.members.is_empty() {
-                let claims: HashSet<Claim> =
-                    taken.members.iter().flat_map(|member| &member.claims).copied().collect();
-                line.claimed.extend(&claims);
-                line.groups += 1;
+                state.last += 1;
+                let mark = Mark { workspace, number: state.last, is_global: taken.is_global };
+                let claims = taken.members.iter().flat_map(|member| &member.claims);
+                line.claimed.extend(claims.map(|claim| (*claim, mark.number)));
+                line.groups.insert(mark.number, taken.members.len());
                 line.is_exclusive = taken.is_exclusive;
                 state.global |= taken.is_global;
-                let mark = Mark { workspace, claims, is_global: taken.is_global };
                 group = Some(Group { members: taken.members, mark });
                 state.make_ready(workspace, self.bounds.lanes);
                 break;
             }
             // What remains waits for a group or a row.
-            if line.waiting.is_empty() && line.groups == 0 {
+            if line.waiting.is_empty() && line.groups.is_empty() {
                 state.lines.remove(&workspace);
             }
         }
         state.writers -= usize::from(group.is_none());
         tell_depth(state.count);
         group
+    }
+
+    /// How many wait in the line of a group under way.
+    pub(super) fn waiting(&self, mark: Mark) -> usize {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.lines.get(&mark.workspace).map_or(0, |line| line.waiting.len())
+    }
+
+    /// Those who came meanwhile and may join a group under way, which has so many commits and bytes: they want nothing
+    /// that anybody else has or waits for, and nothing else is wrong with them, as `fits` says.
+    pub(super) fn join(
+        &self,
+        mark: Mark,
+        (count, bytes): (usize, usize),
+        fits: impl Fn(&Member) -> bool,
+    ) -> Vec<Member> {
+        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *guard;
+        let Some(line) = state.lines.get_mut(&mark.workspace) else { return Vec::new() };
+        let mut taken = Taken { before: count, bytes, ..Taken::new(&self.bounds, false, false) };
+        let (mut kept, mut brought) = (HashSet::<Claim>::new(), HashSet::<Claim>::new());
+        let mut at = 0;
+        while let Some(member) = line.waiting.get(at) {
+            let stays = |claim: &Claim| {
+                line.claimed.get(claim).is_some_and(|owner| *owner != mark.number)
+                    || kept.contains(claim)
+                    || state.stuck.contains_key(claim)
+            };
+            if member.claims.iter().any(stays) {
+                kept.extend(&member.claims);
+                at += 1;
+                continue;
+            }
+            // Of what the group has or gets, only rows that are there already are shared.
+            let own = || member.claims.iter().filter(|claim| !member.known_rows().any(|row| row == **claim));
+            let is_free = |claim: &Claim| !line.claimed.contains_key(claim) && !brought.contains(claim);
+            let is_new = member.known_rows().any(|row| brought.contains(&row));
+            let joins = !member.hazards.is_global && !member.hazards.is_exclusive();
+            // Nobody overtakes who cannot join: commits keep the order in which they came.
+            if !joins || !fits(member) || is_new || !own().all(is_free) || !taken.has_room_for(member) {
+                break;
+            }
+            brought.extend(own());
+            let Some(member) = line.waiting.remove(at) else { break };
+            state.count -= 1;
+            state.bytes -= member.size;
+            taken.add(member);
+        }
+        let claims = taken.members.iter().flat_map(|member| &member.claims);
+        line.claimed.extend(claims.map(|claim| (*claim, mark.number)));
+        if let Some(size) = line.groups.get_mut(&mark.number) {
+            *size += taken.members.len();
+        }
+        tell_depth(state.count);
+        taken.members
     }
 
     /// Counts commits that left their line and are done aside as waiting.
@@ -209,13 +271,13 @@ impl Queue {
     }
 
     /// Says that a group is done with, so that its line may be served again.
-    pub(super) fn done(&self, mark: &Mark) {
+    pub(super) fn done(&self, mark: Mark) {
         let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *guard;
         if let Some(line) = state.lines.get_mut(&mark.workspace) {
-            line.groups -= 1;
+            line.groups.remove(&mark.number);
             line.is_exclusive = false;
-            line.claimed.retain(|claim| !mark.claims.contains(claim));
+            line.claimed.retain(|_, number| *number != mark.number);
         }
         state.make_ready(mark.workspace, self.bounds.lanes);
         if mark.is_global {
@@ -225,14 +287,23 @@ impl Queue {
     }
 }
 
+impl Line {
+    /// Beside groups under way another is only begun when as many wait as those have: fewer cost less when they join one
+    /// of them or wait for its end, and while little is to be done nobody waits.
+    fn is_worth_a_group(&self) -> bool {
+        self.waiting.len() >= self.groups.values().sum::<usize>()
+    }
+}
+
 impl State {
     fn make_ready(&mut self, workspace: Uuid, lanes: usize) {
         let Some(line) = self.lines.get_mut(&workspace) else { return };
         if line.waiting.is_empty() {
-            if line.groups == 0 {
+            if line.groups.is_empty() {
                 self.lines.remove(&workspace);
             }
-        } else if line.groups < lanes && !line.is_exclusive && !line.is_ready {
+        } else if line.groups.len() < lanes && !line.is_exclusive && !line.is_ready && line.is_worth_a_group()
+        {
             line.is_ready = true;
             self.ready.push_back(workspace);
         }
@@ -251,11 +322,11 @@ impl State {
     }
 }
 
-/// What a group keeps from others while it is under way.
-#[derive(Debug)]
+/// A group under way, as the queue knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     workspace: Uuid,
-    claims: HashSet<Claim>,
+    number: u64,
     is_global: bool,
 }
 
@@ -265,6 +336,8 @@ struct Taken<'a> {
     global_is_taken: bool,
     /// Another group of the workspace is under way.
     has_neighbour: bool,
+    /// How many it has already.
+    before: usize,
     members: Vec<Member>,
     keys: HashSet<String>,
     needs: Needs,
@@ -280,6 +353,7 @@ impl<'a> Taken<'a> {
             bounds,
             global_is_taken,
             has_neighbour,
+            before: 0,
             members: Vec::new(),
             keys: HashSet::new(),
             needs: Needs::default(),
@@ -296,8 +370,9 @@ impl<'a> Taken<'a> {
         {
             return false;
         }
-        self.members.is_empty()
-            || self.members.len() < self.bounds.group
+        let count = self.before + self.members.len();
+        count == 0
+            || count < self.bounds.group
                 && self.bytes + member.size <= self.bounds.group_bytes
                 // The second of two with one key is answered by what became of the first.
                 && !self.keys.contains(&member.batch.key)

@@ -62,8 +62,24 @@ impl Tables {
     }
 }
 
+/// The columns of its row that a change depends on or writes.
+fn needed(change: &Change) -> impl Iterator<Item = usize> + '_ {
+    let own: Box<dyn Iterator<Item = usize> + '_> = match &change.what {
+        What::Insert(_) | What::Check => Box::new(std::iter::empty()),
+        What::Update(cells) => Box::new(cells.iter().map(|(column, _)| *column)),
+        What::Adjust(numbers) => Box::new(numbers.iter().map(|number| number.column)),
+        What::Upsert(_) | What::Delete => Box::new(written(&change.entity)),
+    };
+    own.chain(change.expected.iter().map(|(column, _)| *column))
+}
+
+/// Whether its row may be gone for good.
+fn deletes(change: &Change) -> bool {
+    matches!(change.what, What::Delete) && change.entity.delete_time.is_none()
+}
+
 impl Table {
-    fn new(entity: &Arc<Entity>) -> Self {
+    pub(super) fn new(entity: &Arc<Entity>) -> Self {
         let columns = [Some(entity.version), entity.delete_time].into_iter().flatten().collect();
         Self {
             entity: Arc::clone(entity),
@@ -77,14 +93,18 @@ impl Table {
     fn expect(&mut self, change: &Change, is_read: bool) {
         let is_new = matches!(change.what, What::Insert(_)) && !self.rows.contains_key(&change.id);
         self.rows.entry(change.id).or_default().is_read |= is_read || !is_new;
-        match &change.what {
-            What::Insert(_) | What::Check => {}
-            What::Update(cells) => self.columns.extend(cells.iter().map(|(column, _)| *column)),
-            What::Adjust(numbers) => self.columns.extend(numbers.iter().map(|number| number.column)),
-            What::Upsert(_) | What::Delete => self.columns.extend(written(&self.entity)),
-        }
-        self.columns.extend(change.expected.iter().map(|(column, _)| *column));
-        self.deletes |= matches!(change.what, What::Delete) && self.entity.delete_time.is_none();
+        self.columns.extend(needed(change));
+        self.deletes |= deletes(change);
+    }
+
+    /// Whether some of its rows are read.
+    pub(super) fn is_read(&self) -> bool {
+        self.rows.values().any(|row| row.is_read)
+    }
+
+    /// Whether what is read of its rows is all that a change needs.
+    pub(super) fn covers(&self, change: &Change) -> bool {
+        needed(change).all(|column| self.columns.contains(&column)) && (self.deletes || !deletes(change))
     }
 
     /// The keys of the rows to be read.

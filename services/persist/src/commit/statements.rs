@@ -34,9 +34,28 @@ RETURNING txid, commit_id"
     };
 }
 
-const TAKE_KEYS: &str = take!("idempotency");
-/// Commits without a key of their caller's: what is kept of them only tells what became of them.
-const TAKE_OUTCOMES: &str = take!("outcome");
+/// The same where no key is taken yet: one that is ends the transaction. What the turn before knows comes a second time,
+/// which the primary key refuses like a key of this turn.
+macro_rules! take_free {
+    ($table:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            " (workspace_id, key, digest, answer, commit_id)
+SELECT $1, k.key, k.digest, k.answer, k.commit_id FROM unnest($2, $3, $4, $5) AS k (key, digest, answer, commit_id)
+UNION ALL
+SELECT b.workspace_id, b.key, b.digest, b.answer, b.commit_id FROM ",
+            $table,
+            "_before b WHERE b.workspace_id = $1 AND b.key = ANY($2)"
+        )
+    };
+}
+
+/// Of commits with a key of their caller's, and of those without: what is kept of these only tells what became of them.
+type Take = [&'static str; 2];
+
+const TAKE: Take = [take!("idempotency"), take!("outcome")];
+const TAKE_FREE: Take = [take_free!("idempotency"), take_free!("outcome")];
 
 /// A refused commit leaves its key free.
 const FREE_KEYS: &str = "DELETE FROM idempotency WHERE workspace_id = $1 AND key = ANY($2)";
@@ -55,7 +74,16 @@ const CHECK_REFERENCES: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 
 /// Takes the keys of these members, which come in the order of the keys.
 pub(super) fn take_keys(workspace: Uuid, members: &[&Member]) -> Vec<Statement> {
-    let all = [(true, TAKE_KEYS, "idempotency.insert"), (false, TAKE_OUTCOMES, "outcome.insert")];
+    keys(TAKE, workspace, members)
+}
+
+/// Takes keys that nobody has, or fails with all others.
+pub(super) fn take_free_keys(workspace: Uuid, members: &[&Member]) -> Vec<Statement> {
+    keys(TAKE_FREE, workspace, members)
+}
+
+fn keys([keyed, unkeyed]: Take, workspace: Uuid, members: &[&Member]) -> Vec<Statement> {
+    let all = [(true, keyed, "idempotency.insert"), (false, unkeyed, "outcome.insert")];
     let statements = all.into_iter().filter_map(|(keyed, text, name)| {
         let mut arrays = [Kind::Text, Kind::Bytes, Kind::Bytes, Kind::Uuid].map(Array::new);
         let mut is_empty = true;
@@ -79,8 +107,13 @@ pub(super) fn free_keys<'a>(workspace: Uuid, keys: impl Iterator<Item = &'a str>
     with(statement.bind(Kind::Uuid, cell(workspace)), [array])
 }
 
-/// Locks and reads the rows of a table; `None` where there is nothing to be read.
-pub(super) fn read(texts: &Texts, workspace: Uuid, table: &mut Table) -> Option<Statement> {
+/// Locks and reads the rows of a table, one of those forms; `None` where there is nothing to be read.
+pub(super) fn read(
+    texts: &Texts,
+    workspace: Uuid,
+    table: &mut Table,
+    form: fn(Vec<usize>, bool) -> Form,
+) -> Option<Statement> {
     let mut keys = Array::new(Kind::Uuid);
     let count = table.keys().map(|id| keys.push(Some(id.as_bytes()))).count();
     if count == 0 {
@@ -89,7 +122,7 @@ pub(super) fn read(texts: &Texts, workspace: Uuid, table: &mut Table) -> Option<
     let entity = Arc::clone(&table.entity);
     let all = || table.columns.iter().copied().chain(written(&entity)).collect();
     table.columns = texts.set(&entity, &table.columns, &all());
-    let form = Form::Read(table.columns.iter().copied().collect(), table.deletes);
+    let form = form(table.columns.iter().copied().collect(), table.deletes);
     Some(with(texts.get(&entity, form).bind(Kind::Uuid, cell(workspace)), [keys]))
 }
 

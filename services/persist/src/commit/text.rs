@@ -29,6 +29,8 @@ struct Known {
 pub(super) enum Form {
     /// Locks and reads; true where rows may be deleted for good.
     Read(Vec<usize>, bool),
+    /// The same of rows that nobody else has locked.
+    ReadFree(Vec<usize>, bool),
     Insert(Vec<usize>),
     Update(Vec<usize>),
     Delete,
@@ -76,6 +78,7 @@ impl Form {
     fn verb(&self) -> &'static str {
         match self {
             Self::Read(..) => "lock",
+            Self::ReadFree(..) => "lock_free",
             Self::Insert(_) => "insert",
             Self::Update(_) => "update",
             Self::Delete => "delete",
@@ -86,7 +89,8 @@ impl Form {
 
 fn text(entity: &Entity, form: &Form) -> String {
     match form {
-        Form::Read(columns, deletes) => read(entity, columns, *deletes),
+        Form::Read(columns, deletes) => read(entity, columns, *deletes, ""),
+        Form::ReadFree(columns, deletes) => read(entity, columns, *deletes, " SKIP LOCKED"),
         Form::Insert(columns) => insert(entity, columns),
         Form::Update(columns) => update(entity, columns),
         Form::Delete => delete(entity),
@@ -95,7 +99,7 @@ fn text(entity: &Entity, form: &Form) -> String {
 }
 
 /// `$2` keys. In this form the only plan is a look into the primary key for each row, in the order of the keys.
-fn read(entity: &Entity, columns: &[usize], deletes: bool) -> String {
+fn read(entity: &Entity, columns: &[usize], deletes: bool, wait: &str) -> String {
     let shown = columns.iter().map(|index| {
         let column = &entity.columns[*index];
         if column.is_list { format!("{}::text", column.of("t")) } else { column.of("t") }
@@ -104,7 +108,7 @@ fn read(entity: &Entity, columns: &[usize], deletes: bool) -> String {
     let strength = if deletes { "UPDATE" } else { "NO KEY UPDATE" };
     format!(
         "SELECT t.* FROM unnest($2) AS i (id) CROSS JOIN LATERAL (\n    \
-         SELECT {shown} FROM {} t WHERE {} FOR {strength}) t",
+         SELECT {shown} FROM {} t WHERE {} FOR {strength}{wait}) t",
         entity.table,
         at(entity)
     )

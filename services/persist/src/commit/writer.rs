@@ -1,8 +1,9 @@
 //! Writers take groups from the queue and see to it that each commit is answered, whatever happens to its group.
 //!
-//! A group that fails for a reason that one of its commits has brought with it is done in halves, down to the one. Of a
-//! group that finds a row locked from outside, one commit waits for the row, aside; others that touch it stay in the line
-//! until then, and the rest goes on. A group whose answer was lost is asked after, aside too.
+//! Who comes while the rows of a group are read may join it. A group that fails for a reason that one of its commits has
+//! brought with it is done in halves, down to the one. Of a group that finds a row locked from outside, one commit waits
+//! for the row, aside; others that touch it stay in the line until then, and the rest goes on. A group whose answer was
+//! lost is asked after, aside too.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -17,8 +18,9 @@ use tokio::sync::Semaphore;
 
 use super::Limits;
 use super::attempt::{Aborted, Attempt, Outcome, Stage};
+use super::join::Joins;
 use super::member::{Claim, Member, Verdict};
-use super::queue::{Bounds, Group, Queue};
+use super::queue::{Bounds, Group, Mark, Queue};
 use super::refusal::{self, Place};
 use super::text::Texts;
 use crate::database::{Database, Scope};
@@ -89,11 +91,11 @@ impl Writers {
     pub(super) async fn serve(self: Arc<Self>) {
         while let Some(group) = self.queue.take() {
             let Group { members, mark } = group;
-            let work = Arc::clone(&self).work(members, Where::Line, None);
+            let work = Arc::clone(&self).work(members, Where::Line, None, Some(mark));
             if AssertUnwindSafe(work).catch_unwind().await.is_err() {
                 tracing::error!("a group of commits ended in a panic");
             }
-            self.queue.done(&mark);
+            self.queue.done(mark);
             // Callers that were answered just now may have their next commit ready: it joins the next group.
             tokio::task::yield_now().await;
         }
@@ -103,12 +105,13 @@ impl Writers {
         self: Arc<Self>,
         members: Vec<Member>,
         place: Where,
-        unsure: Option<Unsure>,
+        mut unsure: Option<Unsure>,
+        mut joins: Option<Mark>,
     ) -> BoxFuture<'static, ()> {
         async move {
-            let (mut todo, mut unsure) = (vec![members], unsure);
+            let mut todo = vec![members];
             while let Some(group) = todo.pop() {
-                match self.settle(group, place, unsure.take()).await {
+                match self.settle(group, place, unsure.take(), joins.take()).await {
                     Next::Nothing => {}
                     Next::Halves(mut first) => {
                         fell_apart("halves");
@@ -124,7 +127,7 @@ impl Writers {
                         let writers = Arc::clone(&self);
                         tokio::spawn(async move {
                             let sizes = members.iter().map(|member| member.size).collect::<Vec<_>>();
-                            Arc::clone(&writers).work(members, Where::Aside, Some(unsure)).await;
+                            Arc::clone(&writers).work(members, Where::Aside, Some(unsure), None).await;
                             writers.queue.let_go(sizes);
                         });
                     }
@@ -173,7 +176,7 @@ impl Writers {
         let size = member.size;
         let left = Scope::new(&member.caller, member.caller.deadline, self.limits.time).time;
         match tokio::time::timeout(left, self.aside.acquire()).await {
-            Ok(_room) => Arc::clone(&self).work(vec![member], Where::Aside, None).await,
+            Ok(_room) => Arc::clone(&self).work(vec![member], Where::Aside, None, None).await,
             Err(_) => member.tell(Err(Failure::Timeout.into())),
         }
         self.queue.let_go([size]);
@@ -182,19 +185,29 @@ impl Writers {
         }
     }
 
-    /// Tries a group until it is answered or has to be done in another way.
-    async fn settle(&self, mut members: Vec<Member>, place: Where, mut unsure: Option<Unsure>) -> Next {
+    /// Tries a group until it is answered or has to be done in another way. Others may join its first attempt.
+    async fn settle(
+        &self,
+        mut members: Vec<Member>,
+        place: Where,
+        mut unsure: Option<Unsure>,
+        mut joins: Option<Mark>,
+    ) -> Next {
         let (mut conflicts, mut lost, mut reads_all) = (0, None::<Instant>, false);
         loop {
             if unsure.is_none() {
                 members = tell_late(members);
             }
             let Some(scope) = self.scope(&members, unsure.is_some()) else { return Next::Nothing };
-            let is_alone = members.len() == 1;
-            let lock = if place == Where::Aside && is_alone { Duration::ZERO } else { self.lock };
+            let lock = if place == Where::Aside && members.len() == 1 { Duration::ZERO } else { self.lock };
             let Self { database, plans, texts, .. } = self;
+            let mut late = Vec::new();
+            let joins = joins.take().map(|mark| Joins { queue: &self.queue, mark });
             let attempt = Attempt { database, plans, texts, scope, lock, members: &members, reads_all };
-            let Aborted { failure, stage } = match attempt.run().await {
+            let ended = attempt.run(joins, &mut late).await;
+            members.extend(late);
+            let is_alone = members.len() == 1;
+            let Aborted { failure, stage } = match ended {
                 Ok(Outcome::Done(verdicts)) => {
                     self.tell(members, verdicts);
                     return Next::Nothing;

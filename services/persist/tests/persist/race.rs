@@ -1,6 +1,7 @@
 //! Nothing is sold twice, nothing stays unsold, and batches that cross each other all end.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use artel_proto::Entity;
 use artel_proto::catalog::Product;
@@ -107,6 +108,49 @@ async fn batches_that_cross_each_other_all_end() {
     assert_eq!(deadlocks(&bench).await, before, "batches waited for each other in a circle");
     let ids: Vec<String> = products.iter().map(|product| product.id().to_owned()).collect();
     assert!(client.get_all::<Product>(&ids).await.iter().all(|product| product.version == 321));
+}
+
+/// Somebody outside who takes the rows the other way round: PostgreSQL ends one of the two, which is the commit, and the
+/// caller does not hear of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_ended_in_a_deadlock_is_done_again() {
+    let bench = Bench::new().await;
+    let client = bench.client();
+    let mut products = [product("Чай", 10), product("Кофе", 10)];
+    products.sort_by(|one, other| one.id.cmp(&other.id));
+    client.commit(products.iter().map(insert).collect()).await.unwrap();
+    let before = deadlocks(&bench).await;
+    let mut superuser = bench.database.superuser().await.unwrap();
+    // It leaves it to the other to find the circle, who looks for one after a second.
+    superuser.batch_execute("SET deadlock_timeout = '1h'").await.unwrap();
+    let outside = superuser.transaction().await.unwrap();
+    let take = "UPDATE products SET stock = stock - 3 WHERE id = $1::text::uuid";
+    outside.execute(take, &[&products[1].id]).await.unwrap();
+    let (committing, batch) = (client.clone(), products.clone());
+    let commit = tokio::spawn(async move {
+        let take = |product: &Product| adjust::<Product>(&product.id, "stock", -1, Some(0));
+        committing.commit(batch.iter().map(take).collect()).await
+    });
+    // By now it waits aside, for as long as it may, and holds the first row.
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > '300 ms'";
+    let watcher = bench.database.superuser().await.unwrap();
+    let begin = Instant::now();
+    while watcher.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "nobody waits for the row");
+    }
+    // Ends when the commit has lost the first row.
+    outside.execute(take, &[&products[0].id]).await.unwrap();
+    outside.commit().await.unwrap();
+    commit.await.unwrap().unwrap();
+    let ids: Vec<String> = products.iter().map(|product| product.id.clone()).collect();
+    let left: Vec<i32> = client.get_all::<Product>(&ids).await.iter().map(|product| product.stock).collect();
+    assert_eq!(left, [6, 6]);
+    let begin = Instant::now();
+    while deadlocks(&bench).await == before {
+        assert!(begin.elapsed() < Duration::from_secs(20), "there was no deadlock: nothing was shown");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn deadlocks(bench: &Bench) -> i64 {
