@@ -11,7 +11,7 @@ use crate::support::{
 
 #[tokio::test]
 async fn somebody_unknown_and_a_wrong_password_look_the_same() {
-    let world = World::start("[identity.attempts]\nper_email = 1000").await;
+    let world = World::start("[identity.attempts]\nper_email = 1000\nper_address = 1000").await;
     let edge = world.edge().await;
     let email = fresh_email();
     register(&edge, &email).await;
@@ -24,18 +24,21 @@ async fn somebody_unknown_and_a_wrong_password_look_the_same() {
     assert_eq!((wrong.code(), wrong.message()), (unknown.code(), unknown.message()));
     assert_eq!(wrong.details(), unknown.details());
 
-    // Not even the time tells: the best of several, as others use this machine, too.
-    let best = async |email: &str| {
-        let mut best = Duration::MAX;
-        for _ in 0..5 {
+    // Not even the time tells: the best of several, as others use this machine, too. Where one way takes longer by
+    // itself, no number of tries brings them together.
+    let somebody = fresh_email();
+    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
+    for tries in 1.. {
+        for (email, best) in [(&email, &mut known), (&somebody, &mut unknown)] {
             let begun = Instant::now();
             login(&edge, email, "correct horse").await.unwrap_err();
-            best = best.min(begun.elapsed());
+            *best = begun.elapsed().min(*best);
         }
-        best
-    };
-    let (known, unknown) = (best(&email).await, best(&fresh_email()).await);
-    assert!(unknown > known / 2 && known > unknown / 2, "{known:?} for somebody known, {unknown:?} else");
+        if tries >= 5 && unknown > known / 2 && known > unknown / 2 {
+            break;
+        }
+        assert!(tries < 50, "{known:?} for somebody known, {unknown:?} else");
+    }
 }
 
 #[tokio::test]

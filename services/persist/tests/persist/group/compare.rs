@@ -1,14 +1,14 @@
 //! What was committed together is compared with the same commits one by one: answers, rows, change log, events and keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use artel_proto::persist::mutation::Change;
-use artel_proto::persist::{CommitRequest, CommitResponse};
+use artel_proto::persist::{CommitRequest, CommitResponse, MutationResult};
 use artel_util::Error;
 use futures::future::join_all;
 
-use super::grouping;
 use super::random::{Asked, Random};
+use super::{grouping, positions};
 use crate::support::*;
 
 /// An answer without what differs from database to database.
@@ -156,8 +156,31 @@ async fn commits_together_end_as_one_by_one() {
     }
 }
 
-/// Small groups side by side: what they did is what somebody would see who did it in the order of their transactions,
-/// and each was answered so.
+/// The order in which commits were done. The numbers of their transactions do not tell: a later one may get a row first.
+/// Each writes its log when it has all its rows and what it rests on is committed.
+struct Log(HashMap<(i64, String, i64), i64>);
+
+impl Log {
+    async fn of(bench: &Bench) -> Self {
+        let client = bench.database.superuser().await.unwrap();
+        let sql = "SELECT txid, entity_id::text, v.version, position FROM change_log,
+            LATERAL (VALUES (version), (CASE WHEN operation = 'delete' THEN 0 END)) v (version)
+            WHERE v.version IS NOT NULL";
+        let rows = client.query(sql, &[]).await.unwrap();
+        Self(rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row.get(3))).collect())
+    }
+
+    /// That of a commit which changed nothing rests on nothing.
+    fn place(&self, answer: &CommitResponse) -> i64 {
+        let of = |result: &MutationResult| {
+            self.0.get(&(answer.position, result.id.clone(), result.version)).copied()
+        };
+        answer.results.iter().filter_map(of).min().unwrap_or(i64::MAX)
+    }
+}
+
+/// Small groups side by side: what they did is what somebody would see who did it in the order in which they did, and
+/// each was answered so.
 #[tokio::test]
 async fn groups_side_by_side_end_as_one_after_the_other() {
     let seed = rand::random::<u64>();
@@ -168,16 +191,15 @@ async fn groups_side_by_side_end_as_one_after_the_other() {
         let mut asked = if round == 0 { random.start() } else { random.round() };
         asked.extend(random.round());
         let answers = together(&grouped, &asked).await;
-        let mut accepted: Vec<(i64, usize)> = answers
-            .iter()
-            .enumerate()
-            .filter_map(|(index, answer)| {
-                Some((answer.as_ref().ok().filter(|a| !a.replayed)?.position, index))
-            })
-            .collect();
-        accepted.sort_unstable();
+        let log = Log::of(&grouped).await;
+        let done_now = |(index, answer)| {
+            Some((Result::as_ref(answer).ok().filter(|a: &&CommitResponse| !a.replayed)?, index))
+        };
+        let mut accepted: Vec<(&CommitResponse, usize)> =
+            answers.iter().enumerate().filter_map(done_now).collect();
+        accepted.sort_by_key(|(answer, _)| log.place(answer));
         done += accepted.len();
-        transactions += accepted.iter().map(|(position, _)| position).collect::<BTreeSet<_>>().len();
+        transactions += positions(accepted.iter().map(|(answer, _)| *answer)).len();
         for (_, index) in accepted {
             let asked = &asked[index];
             let expected = single.client_in(asked.workspace).send(asked.request.clone()).await;

@@ -129,6 +129,26 @@ async fn who_joins_and_fails_takes_no_other_with_it() {
     assert!(!again.unwrap().replayed);
 }
 
+#[tokio::test]
+async fn a_key_of_the_turn_before_is_known_to_who_joins() {
+    let held = Held::new().await;
+    let done = CommitRequest { idempotency: once("before", b"d", b"answer"), ..take(&held.products[6]) };
+    bench_copy(&held.bench).await.send(done.clone()).await.unwrap();
+    let superuser = held.bench.database.superuser().await.unwrap();
+    let turn = "UPDATE idempotency_turn SET time = time - interval '8 days' WHERE name = 'idempotency';
+        SELECT artel_turn_keys('idempotency', interval '7 days')";
+    superuser.batch_execute(turn).await.unwrap();
+    let before = "SELECT count(*) FROM idempotency_before WHERE key = 'before'";
+    assert_eq!(superuser.query_one(before, &[]).await.unwrap().get::<_, i64>(0), 1);
+
+    let product = held.products[6].id.clone();
+    let good = take(&held.products[1]);
+    let (bench, _, answers) = held.while_it_reads(vec![good, done]).await;
+    assert!(!answers[0].as_ref().unwrap().replayed);
+    assert!(answers[1].as_ref().unwrap().replayed);
+    assert_eq!(bench.client().get::<Product>(&product).await.unwrap().stock, 9);
+}
+
 /// A row that somebody outside has locked is not waited for by a group that others wait for.
 #[tokio::test]
 async fn who_would_wait_for_a_row_does_not_join() {
