@@ -22,7 +22,7 @@ struct Heard(Arc<Mutex<BTreeMap<String, Vec<WebhookReceived>>>>);
 #[async_trait]
 impl Handler for Heard {
     async fn handle(&self, message: &Message) -> Result<(), Failure> {
-        let event = WebhookReceived::decode(message.body.clone()).unwrap();
+        let event = WebhookReceived::decode(message.event.body.clone()).unwrap();
         let mut heard = self.0.lock().unwrap();
         let all = heard.entry(event.delivery_id.clone()).or_default();
         // An event comes at least once.

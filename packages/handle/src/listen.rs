@@ -57,10 +57,15 @@ pub(crate) struct Typed<E, L>(pub(crate) L, pub(crate) std::marker::PhantomData<
 #[async_trait]
 impl<E: Event, L: Listener<E>> AnyListener for Typed<E, L> {
     async fn hear(&self, delivery: &Delivery, message: &Message) -> Result<(), Failure> {
-        if message.message_type != E::TYPE {
-            return Err(Failure::Permanent(format!("the body is {}, not {}", message.message_type, E::TYPE)));
+        if message.event.message_type != E::TYPE {
+            return Err(Failure::Permanent(format!(
+                "the body is {}, not {}",
+                message.event.message_type,
+                E::TYPE
+            )));
         }
-        let event = E::decode(message.body.clone()).map_err(|error| Failure::Permanent(error.to_string()))?;
+        let event =
+            E::decode(message.event.body.clone()).map_err(|error| Failure::Permanent(error.to_string()))?;
         self.0.hear(delivery, event).await
     }
 }
@@ -75,30 +80,30 @@ pub(crate) struct Listeners {
 #[async_trait]
 impl Handler for Listeners {
     async fn handle(&self, message: &Message) -> Result<(), Failure> {
-        let Some(listener) = self.by_event.get(message.name.as_str()) else {
-            return Err(Failure::Permanent(format!("{} does not listen to {}", self.service, message.name)));
+        let event = &message.event;
+        let Some(listener) = self.by_event.get(event.name.as_str()) else {
+            return Err(Failure::Permanent(format!("{} does not listen to {}", self.service, event.name)));
         };
-        let mut call = Call::by_service(self.service, &message.workspace);
-        if !message.actor_user.is_empty() {
+        let mut call = Call::by_service(self.service, &event.workspace);
+        if !event.actor_user.is_empty() {
             // Whose doing it was, for the record; no roles: what listens acts with the service's own rights.
-            call.user =
-                Some(User { id: message.actor_user.clone(), roles: Vec::new(), locale: String::new() });
+            call.user = Some(User { id: event.actor_user.clone(), roles: Vec::new(), locale: String::new() });
         }
-        if let Some(trace) = Trace::parse(&message.trace) {
+        if let Some(trace) = Trace::parse(&event.trace) {
             call.trace = trace.child();
         }
-        call.correlation = name(&message.correlation);
+        call.correlation = name(&event.correlation);
         let delivery = Delivery {
             call,
-            event_id: message.id.clone(),
-            event: message.name.clone(),
+            event_id: event.id.clone(),
+            event: event.name.clone(),
             attempt: message.attempt,
-            time: message.time,
-            is_replay: !message.replay.is_empty(),
+            time: event.time,
+            is_replay: !event.replay.is_empty(),
         };
-        let mut step = Span::begin(self.service, &delivery.call.trace, Kind::Consumer, &message.name);
+        let mut step = Span::begin(self.service, &delivery.call.trace, Kind::Consumer, &event.name);
         step.set("messaging.system", "rabbitmq");
-        step.set("messaging.message.id", message.id.clone());
+        step.set("messaging.message.id", event.id.clone());
         step.set("artel.attempt", i64::from(message.attempt));
         let heard = listener.hear(&delivery, message).await;
         match &heard {

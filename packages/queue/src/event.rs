@@ -31,9 +31,9 @@ pub(crate) const ERROR: &str = "x-artel-error";
 /// When it became a dead letter, in milliseconds since 1970.
 pub(crate) const DEAD_TIME: &str = "x-artel-dead-time";
 
-/// An event to be published.
+/// An event: what is published, and what its listeners hear.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
+pub struct Event {
     /// The event's id, a UUIDv7: listeners recognise a repeated event by it.
     pub id: String,
     /// Its name and routing key: `order.placed`.
@@ -48,9 +48,10 @@ pub struct Outgoing {
     pub actor_user: String,
     /// Which service made it happen.
     pub actor_service: String,
-    /// The W3C `traceparent` of the call that caused it, and after a space what that was part of outside, if anything;
-    /// empty where there is none.
+    /// The W3C `traceparent` of the call that caused it; may be empty.
     pub trace: String,
+    /// What that call was part of outside; may be empty.
+    pub correlation: String,
     /// After this moment nobody wants to hear of it: listeners drop it.
     pub expire: Option<DateTime<Utc>>,
     /// When it happened.
@@ -61,17 +62,27 @@ pub struct Outgoing {
     pub body: Bytes,
 }
 
-impl Outgoing {
+impl Event {
+    /// The trace's id out of its `traceparent`; empty where there is none.
+    #[must_use]
+    pub fn trace_id(&self) -> &str {
+        self.trace.split('-').nth(1).unwrap_or_default()
+    }
+
+    /// What keeps its order: the entity, or the event alone where it is about none.
+    pub(crate) fn lane(&self) -> &str {
+        if self.key.is_empty() { &self.id } else { &self.key }
+    }
+
     pub(crate) fn properties(&self) -> Result<BasicProperties, Error> {
         let mut headers = FieldTable::default();
-        let (trace, correlation) = self.trace.split_once(' ').unwrap_or((&self.trace, ""));
         for (name, value) in [
             (EVENT, self.name.as_str()),
             (KEY, &self.key),
             (WORKSPACE, &self.workspace),
             (USER, &self.actor_user),
             (SERVICE, &self.actor_service),
-            (TRACE, trace),
+            (TRACE, &self.trace),
             (REPLAY, &self.replay),
         ] {
             if !value.is_empty() {
@@ -83,7 +94,7 @@ impl Outgoing {
             headers.insert(DEADLINE.into(), AMQPValue::LongLongInt(expire.timestamp_millis()));
         }
         let properties = BasicProperties::default();
-        let properties = match correlation {
+        let properties = match self.correlation.as_str() {
             "" => properties,
             correlation => properties.with_correlation_id(short("the correlation id", correlation)?),
         };
@@ -100,45 +111,14 @@ impl Outgoing {
 /// An event as a listener gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The event's id: the idempotency key of whatever a handler does about it.
-    pub id: String,
-    /// Its name: `order.placed`.
-    pub name: String,
-    /// The full name of the protobuf message in `body`.
-    pub message_type: String,
-    /// The id of the entity it is about.
-    pub key: String,
-    /// Whose data it is about.
-    pub workspace: String,
-    /// On whose behalf it happened; may be empty.
-    pub actor_user: String,
-    /// Which service made it happen.
-    pub actor_service: String,
-    /// The W3C `traceparent`; may be empty.
-    pub trace: String,
-    /// What it is part of outside; may be empty.
-    pub correlation: String,
-    /// After this moment nobody wants to hear of it.
-    pub expire: Option<DateTime<Utc>>,
-    /// When it happened.
-    pub time: DateTime<Utc>,
+    pub event: Event,
     /// 1 the first time, one more after each failure.
     pub attempt: u32,
     /// True where the broker gave it out before and got no answer.
     pub redelivered: bool,
-    /// The id of the replay by which an operator sent it once more; empty where it is told for the first time.
-    pub replay: String,
-    /// The protobuf bytes.
-    pub body: Bytes,
 }
 
 impl Message {
-    /// The trace's id out of its `traceparent`; empty where there is none.
-    #[must_use]
-    pub fn trace_id(&self) -> &str {
-        self.trace.split('-').nth(1).unwrap_or_default()
-    }
-
     /// Reads a delivery; the error says what is missing in it.
     pub(crate) fn read(delivery: &mut Delivery) -> Result<Self, String> {
         let properties = &delivery.properties;
@@ -155,7 +135,7 @@ impl Message {
             .and_then(DateTime::from_timestamp_millis)
             .unwrap_or_default();
         let attempt = u32::try_from(number(properties, ATTEMPT).unwrap_or_default()).unwrap_or_default();
-        Ok(Self {
+        let event = Event {
             name,
             message_type: properties.kind().as_ref().map(ToString::to_string).unwrap_or_default(),
             key: text(properties, KEY).unwrap_or_default(),
@@ -167,16 +147,10 @@ impl Message {
             replay: text(properties, REPLAY).unwrap_or_default(),
             expire: number(properties, DEADLINE).and_then(DateTime::from_timestamp_millis),
             time,
-            attempt: attempt.saturating_add(1),
-            redelivered: delivery.redelivered,
             body: Bytes::from(std::mem::take(&mut delivery.data)),
             id,
-        })
-    }
-
-    /// What keeps its order: the entity, or the event alone where it is about none.
-    pub(crate) fn lane(&self) -> &str {
-        if self.key.is_empty() { &self.id } else { &self.key }
+        };
+        Ok(Self { event, attempt: attempt.saturating_add(1), redelivered: delivery.redelivered })
     }
 }
 
@@ -234,8 +208,8 @@ pub(crate) fn short(what: &'static str, value: &str) -> Result<ShortString, Erro
 mod tests {
     use super::*;
 
-    fn outgoing() -> Outgoing {
-        Outgoing {
+    fn outgoing() -> Event {
+        Event {
             id: "0193".to_owned(),
             name: "order.placed".to_owned(),
             message_type: "artel.order.v1.OrderPlaced".to_owned(),
@@ -244,6 +218,7 @@ mod tests {
             actor_user: String::new(),
             actor_service: "order".to_owned(),
             trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
+            correlation: "checkout-5".to_owned(),
             expire: DateTime::from_timestamp_millis(2_000_000_000_123),
             time: DateTime::from_timestamp_millis(1_700_000_000_456).unwrap(),
             replay: "0194".to_owned(),
@@ -261,33 +236,12 @@ mod tests {
     fn what_goes_out_comes_in() {
         let sent = outgoing();
         let got = Message::read(&mut delivery("artel.notify", sent.properties().unwrap())).unwrap();
-        let expected = Message {
-            id: sent.id,
-            name: sent.name,
-            message_type: sent.message_type,
-            key: sent.key,
-            workspace: sent.workspace,
-            actor_user: sent.actor_user,
-            actor_service: sent.actor_service,
-            trace: sent.trace,
-            correlation: String::new(),
-            expire: sent.expire,
-            time: sent.time,
-            attempt: 1,
-            redelivered: false,
-            replay: sent.replay,
-            body: sent.body,
-        };
-        assert_eq!(got, expected);
+        assert_eq!(got, Message { event: sent, attempt: 1, redelivered: false });
     }
 
     #[test]
-    fn what_an_event_is_part_of_stands_beside_its_trace() {
-        let plain = outgoing();
-        let sent = Outgoing { trace: format!("{} checkout-5", plain.trace), ..plain.clone() };
-        let got = Message::read(&mut delivery("artel.notify", sent.properties().unwrap())).unwrap();
-        assert_eq!((got.trace, got.correlation.as_str()), (plain.trace, "checkout-5"));
-        let again = forwarded(&sent.properties().unwrap(), []);
+    fn what_an_event_is_part_of_goes_on_with_it() {
+        let again = forwarded(&outgoing().properties().unwrap(), []);
         assert_eq!(again.correlation_id().as_ref().map(ToString::to_string).as_deref(), Some("checkout-5"));
     }
 
@@ -320,7 +274,7 @@ mod tests {
 
     #[test]
     fn names_that_amqp_cannot_carry_are_refused() {
-        let long = Outgoing { id: "x".repeat(256), ..outgoing() };
+        let long = Event { id: "x".repeat(256), ..outgoing() };
         assert!(matches!(long.properties(), Err(Error::TooLong(_))));
     }
 }

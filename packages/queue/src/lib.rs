@@ -18,7 +18,7 @@ mod topology;
 
 pub use broker::Broker;
 pub use error::{Error, Unfinished};
-pub use event::{Message, Outgoing};
+pub use event::{Event, Message};
 pub use letters::{DeadLetter, DeadLetters, Pick};
 pub use listener::{Drained, Failure, Handler, Listener, Subscription};
 pub use publisher::{Lines, Outcome, Publisher};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use artel_trace::{Kind, Span, Trace};
 use metrics::{counter, gauge, histogram};
 
-use crate::{Outcome, Outgoing};
+use crate::{Event, Outcome};
 
 pub(crate) fn published(event: &str) {
     counter!("artel_events_published_total", "event" => event.to_owned()).increment(1);
@@ -20,10 +20,8 @@ pub(crate) fn settled(event: &str, outcome: Outcome) {
 }
 
 /// From when the event happened until the broker answered for it.
-pub(crate) fn traced(service: &str, event: &Outgoing) {
-    let Some(trace) =
-        Trace::parse(event.trace.split(' ').next().unwrap_or_default()).filter(Trace::is_sampled)
-    else {
+pub(crate) fn traced(service: &str, event: &Event) {
+    let Some(trace) = Trace::parse(&event.trace).filter(Trace::is_sampled) else {
         return;
     };
     let mut span = Span::begin(service, &trace.child(), Kind::Producer, &event.name);

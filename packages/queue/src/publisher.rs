@@ -10,13 +10,13 @@ use bytes::Bytes;
 use futures::StreamExt;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Backoff, within};
-use crate::event::{Outgoing, short};
+use crate::event::{Event, short};
 use crate::{Broker, Error, Topology, Unfinished, measure};
 
 /// What a publisher may have under way.
@@ -132,7 +132,7 @@ impl Publisher {
     ///
     /// # Errors
     /// [`Unfinished`] says which events the broker did answer for; the others are to be published again.
-    pub async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    pub async fn publish(&self, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         let exchange = self.inner.topology.exchange();
         let envelopes = batch.iter().map(|event| envelope(event, &exchange, &event.name)).collect();
         self.tell(batch, envelopes, Way::Main).await
@@ -143,7 +143,7 @@ impl Publisher {
     ///
     /// # Errors
     /// [`Unfinished`], as in [`Publisher::publish`].
-    pub async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    pub async fn resend(&self, service: &str, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         let queue = self.inner.topology.queue(service);
         let envelopes = batch.iter().map(|event| envelope(event, "", &queue)).collect();
         self.tell(batch, envelopes, Way::Aside).await
@@ -151,7 +151,7 @@ impl Publisher {
 
     async fn tell(
         &self,
-        batch: &[Outgoing],
+        batch: &[Event],
         envelopes: Result<Vec<Envelope<'_>>, Error>,
         way: Way,
     ) -> Result<Vec<Outcome>, Unfinished> {
@@ -160,7 +160,7 @@ impl Publisher {
             measure::published(&event.name);
         }
         let result = self.send(envelopes, way).await;
-        let settled = |(event, outcome): (&Outgoing, Outcome)| {
+        let settled = |(event, outcome): (&Event, Outcome)| {
             measure::settled(&event.name, outcome);
             measure::traced(&self.inner.service, event);
         };
@@ -211,7 +211,7 @@ impl Publisher {
     }
 }
 
-fn envelope<'a>(event: &'a Outgoing, exchange: &str, routing_key: &str) -> Result<Envelope<'a>, Error> {
+fn envelope<'a>(event: &'a Event, exchange: &str, routing_key: &str) -> Result<Envelope<'a>, Error> {
     Ok(Envelope {
         id: &event.id,
         exchange: short("the exchange's name", exchange)?,
@@ -327,11 +327,11 @@ impl Session {
             tokio::select! {
                 () = self.broken.cancelled() => return,
                 event = events.next() => match event {
-                    Some(Event::ConnectionBlocked(reason)) => {
+                    Some(lapin::Event::ConnectionBlocked(reason)) => {
                         tracing::warn!(reason, "RabbitMQ holds publishers back");
                         connected.send_replace(false);
                     }
-                    Some(Event::ConnectionUnblocked) => {
+                    Some(lapin::Event::ConnectionUnblocked) => {
                         connected.send_replace(true);
                     }
                     Some(_) => {}

@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use crate::broker::Backoff;
-use crate::event::{ATTEMPT, DEAD_TIME, ERROR, Message, POSTPONED, error_header, forwarded, number, short};
+use crate::event::{
+    ATTEMPT, DEAD_TIME, ERROR, Event, Message, POSTPONED, error_header, forwarded, number, short,
+};
 use crate::publisher::Envelope;
 use crate::{Failure, Handler, Outcome, Publisher, Subscription, Topology, measure};
 
@@ -29,7 +31,7 @@ impl Work {
     pub fn read(mut delivery: Delivery) -> Self {
         let message = Message::read(&mut delivery);
         let body = match &message {
-            Ok(message) => message.body.clone(),
+            Ok(message) => message.event.body.clone(),
             Err(_) => std::mem::take(&mut delivery.data).into(),
         };
         Self { delivery, message, body }
@@ -37,7 +39,7 @@ impl Work {
 
     pub fn lane(&self) -> String {
         match &self.message {
-            Ok(message) => message.lane().to_owned(),
+            Ok(message) => message.event.lane().to_owned(),
             Err(_) => format!("delivery {}", self.delivery.delivery_tag),
         }
     }
@@ -85,9 +87,10 @@ impl Desk {
                 return measure::handled(service, "unknown", "dead");
             }
         };
-        let Message { id, name, key, workspace, attempt, .. } = message;
-        let trace = message.trace_id();
-        let correlation = Some(message.correlation.as_str()).filter(|correlation| !correlation.is_empty());
+        let Message { event: Event { id, name, key, workspace, .. }, attempt, .. } = message;
+        let trace = message.event.trace_id();
+        let correlation =
+            Some(message.event.correlation.as_str()).filter(|correlation| !correlation.is_empty());
         let span = tracing::info_span!(
             "event",
             service,
@@ -108,7 +111,7 @@ impl Desk {
     }
 
     async fn settle(&self, work: &Work, message: &Message) -> &'static str {
-        if message.expire.is_some_and(|expire| expire <= Utc::now()) {
+        if message.event.expire.is_some_and(|expire| expire <= Utc::now()) {
             tracing::info!("dropped: past its deadline");
             acknowledge(&work.delivery).await;
             return "expired";
@@ -154,9 +157,9 @@ impl Desk {
 
     async fn handle(&self, message: &Message) -> Result<(), Failure> {
         let service = &self.subscription.service;
-        if !self.subscription.events.contains(&message.name) {
+        if !self.subscription.events.contains(&message.event.name) {
             // During a rollout the newer instance may know it, so it gets its chances before the binding is removed.
-            return Err(Failure::Retry(format!("nobody in {service} listens to {}", message.name)));
+            return Err(Failure::Retry(format!("nobody in {service} listens to {}", message.event.name)));
         }
         let limit = self.subscription.timeout;
         let _in_flight = measure::InFlight::begin(service);
@@ -167,15 +170,15 @@ impl Desk {
             Ok(Err(panic)) => Err(Failure::Retry(format!("the handler panicked: {}", said(&*panic)))),
             Err(_) => Err(Failure::Retry(format!("the handler took longer than {limit:?}"))),
         };
-        measure::took(service, &message.name, begun.elapsed());
+        measure::took(service, &message.event.name, begun.elapsed());
         result
     }
 
     async fn bury(&self, work: &Work, message: &Message, reason: &str) -> &'static str {
         tracing::error!(reason, "failed for good: a dead letter");
         self.move_on(work, Next::Dead { attempts: message.attempt, error: reason }).await;
-        if !self.subscription.events.contains(&message.name) {
-            let _ = self.notes.try_send(Note::Stale(message.name.clone()));
+        if !self.subscription.events.contains(&message.event.name) {
+            let _ = self.notes.try_send(Note::Stale(message.event.name.clone()));
         }
         "dead"
     }

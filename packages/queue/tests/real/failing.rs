@@ -37,7 +37,7 @@ async fn a_failing_event_comes_again_after_growing_pauses_and_then_is_a_dead_let
         (event.id.clone(), "no luck 3", 3),
         "the last error, and how often it was tried"
     );
-    assert_eq!(letter.message.unwrap().name, "thing.made");
+    assert_eq!(letter.message.unwrap().event.name, "thing.made");
     let seen = seen.all();
     assert_eq!(seen.iter().map(|(attempt, _)| *attempt).collect::<Vec<_>>(), [1, 2, 3]);
     for (pause, pair) in world.topology.retries().iter().zip(seen.windows(2)) {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use artel_queue::{Lines, Message, Outcome, Outgoing, Publisher};
+use artel_queue::{Event, Lines, Message, Outcome, Publisher};
 use chrono::{TimeDelta, Utc};
 
 use crate::world::{Does, LIMIT, SERVICE, Seen, World, body, eventually, keeps, made};
@@ -15,7 +15,7 @@ async fn an_event_arrives_as_it_was_sent() {
     let seen = Seen::<Message>::default();
     let listener = world.listen(world.subscription(), keeps(&seen)).await;
     let publisher = world.publisher().await;
-    let sent = Outgoing {
+    let sent = Event {
         trace: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned(),
         expire: Some(Utc::now() + TimeDelta::hours(1)),
         ..made("one", "hello")
@@ -23,12 +23,20 @@ async fn an_event_arrives_as_it_was_sent() {
     assert_eq!(publisher.publish(std::slice::from_ref(&sent)).await.unwrap(), [Outcome::Confirmed]);
     let got = seen.reaches(1).await.remove(0);
     assert_eq!(
-        (&got.id, &got.name, &got.message_type, &got.key, &got.workspace, &got.trace, &got.body),
+        (
+            &got.event.id,
+            &got.event.name,
+            &got.event.message_type,
+            &got.event.key,
+            &got.event.workspace,
+            &got.event.trace,
+            &got.event.body
+        ),
         (&sent.id, &sent.name, &sent.message_type, &sent.key, &sent.workspace, &sent.trace, &sent.body)
     );
-    assert_eq!((got.actor_user, got.actor_service), (sent.actor_user, sent.actor_service));
-    assert_eq!((got.time, got.attempt, got.redelivered), (sent.time, 1, false));
-    assert_eq!(got.expire.map(|at| at.timestamp_millis()), sent.expire.map(|at| at.timestamp_millis()));
+    assert_eq!((got.event.actor_user, got.event.actor_service), (sent.actor_user, sent.actor_service));
+    assert_eq!((got.event.time, got.attempt, got.redelivered), (sent.time, 1, false));
+    assert_eq!(got.event.expire.map(|at| at.timestamp_millis()), sent.expire.map(|at| at.timestamp_millis()));
     drop(listener);
     world.clean().await;
 }
@@ -40,10 +48,10 @@ async fn what_nobody_listens_to_is_told_from_what_is_confirmed() {
     let listener = world.listen(world.subscription(), keeps(&seen)).await;
     let publisher = world.publisher().await;
     // More than a window, and every third one has no queue.
-    let batch: Vec<Outgoing> = (0..3000)
+    let batch: Vec<Event> = (0..3000)
         .map(|n| {
             let event = made(&format!("key-{}", n % 50), &n.to_string());
-            if n % 3 == 0 { Outgoing { name: "thing.ignored".to_owned(), ..event } } else { event }
+            if n % 3 == 0 { Event { name: "thing.ignored".to_owned(), ..event } } else { event }
         })
         .collect();
     let outcomes = publisher.publish(&batch).await.unwrap();
@@ -67,11 +75,11 @@ async fn batches_side_by_side_are_each_told_what_became_of_their_own() {
     let batches = (0..12).map(|batch| {
         let publisher = publisher.clone();
         async move {
-            let events: Vec<Outgoing> = (0..300)
+            let events: Vec<Event> = (0..300)
                 .map(|n| {
                     let event = made(&format!("{batch}-{n}"), "");
                     let is_ignored = (n + batch) % (batch + 2) == 0;
-                    if is_ignored { Outgoing { name: "thing.ignored".to_owned(), ..event } } else { event }
+                    if is_ignored { Event { name: "thing.ignored".to_owned(), ..event } } else { event }
                 })
                 .collect();
             let outcomes = publisher.publish(&events).await.unwrap();
@@ -94,7 +102,7 @@ async fn what_is_sent_again_does_not_hold_up_what_happens_now() {
     let listener = world.listen(world.subscription(), keeps(&seen)).await;
     let publisher = Publisher::with(&world.broker, &world.topology, Lines { channels: 1, window: 50 });
     publisher.ready(LIMIT).await.unwrap();
-    let again: Vec<Outgoing> = (0..6_000).map(|n| made(&n.to_string(), "again")).collect();
+    let again: Vec<Event> = (0..6_000).map(|n| made(&n.to_string(), "again")).collect();
     let mut resending = std::pin::pin!(publisher.resend(SERVICE, &again));
     let mut live = std::pin::pin!(async {
         for n in 0..3 {
@@ -128,23 +136,23 @@ async fn events_of_a_key_keep_their_order_while_keys_run_side_by_side() {
         Does(move |message: Message| {
             let (order, busy, running, most) = (order.clone(), busy.clone(), running.clone(), most.clone());
             async move {
-                let alone = busy.lock().unwrap().insert(message.key.clone());
+                let alone = busy.lock().unwrap().insert(message.event.key.clone());
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                for _ in 0..(message.key.len() * 7 + message.body.len()) % 23 {
+                for _ in 0..(message.event.key.len() * 7 + message.event.body.len()) % 23 {
                     tokio::task::yield_now().await;
                 }
                 let number = body(&message).parse().unwrap();
-                order.lock().unwrap().entry(message.key.clone()).or_default().push(number);
+                order.lock().unwrap().entry(message.event.key.clone()).or_default().push(number);
                 running.fetch_sub(1, Ordering::SeqCst);
-                busy.lock().unwrap().remove(&message.key);
-                assert!(alone, "two events of {} at once", message.key);
+                busy.lock().unwrap().remove(&message.event.key);
+                assert!(alone, "two events of {} at once", message.event.key);
                 Ok(())
             }
         })
     };
     let listener = world.listen(world.subscription(), handler).await;
     let publisher = world.publisher().await;
-    let batch: Vec<Outgoing> =
+    let batch: Vec<Event> =
         (0..KEYS * EACH).map(|n| made(&format!("key-{}", n % KEYS), &(n / KEYS).to_string())).collect();
     for part in batch.chunks(100) {
         publisher.publish(part).await.unwrap();
@@ -167,7 +175,7 @@ async fn an_event_past_its_deadline_is_dropped() {
     let seen = Seen::<Message>::default();
     let listener = world.listen(world.subscription(), keeps(&seen)).await;
     let publisher = world.publisher().await;
-    let late = Outgoing { expire: Some(Utc::now() - TimeDelta::milliseconds(1)), ..made("same", "late") };
+    let late = Event { expire: Some(Utc::now() - TimeDelta::milliseconds(1)), ..made("same", "late") };
     publisher.publish(&[late, made("same", "timely")]).await.unwrap();
     let got = seen.reaches(1).await;
     assert_eq!(got.iter().map(body).collect::<Vec<_>>(), ["timely"]);

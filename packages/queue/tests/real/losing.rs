@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use artel_queue::{Message, Outcome, Outgoing, Publisher};
+use artel_queue::{Event, Message, Outcome, Publisher};
 use tokio::sync::Semaphore;
 
 use crate::node::Node;
@@ -33,7 +33,7 @@ async fn an_event_whose_listener_dies_is_handled_by_another() {
     drop(dying);
     proxy.cut();
     let got = seen.reaches(1).await.remove(0);
-    assert_eq!((got.id, got.redelivered), (event.id, true));
+    assert_eq!((got.event.id, got.redelivered), (event.id, true));
     drop(living);
     world.clean().await;
 }
@@ -67,16 +67,18 @@ async fn a_cut_connection_comes_back_and_a_repeated_event_waits_for_its_first_ha
     tokio::time::timeout(LIMIT, connected.wait_for(|connected| *connected)).await.unwrap().unwrap();
     // Another key's event shows that the new connection delivers, and so that the repeated one is in hand.
     publisher.publish(&[made("two", "body")]).await.unwrap();
-    eventually("the other key is begun", async || begun.all().iter().any(|message| message.key == "two"))
-        .await;
+    eventually("the other key is begun", async || {
+        begun.all().iter().any(|message| message.event.key == "two")
+    })
+    .await;
     assert_eq!(
-        begun.all().iter().filter(|message| message.key == "one").count(),
+        begun.all().iter().filter(|message| message.event.key == "one").count(),
         1,
         "the first is still at it"
     );
     gate.add_permits(3);
     let all = begun.reaches(3).await;
-    assert!(all[2].key == "one" && all[2].redelivered);
+    assert!(all[2].event.key == "one" && all[2].redelivered);
     assert_eq!(most.load(Ordering::SeqCst), 2, "one of each key at a time");
     listener.drain(LIMIT).await;
     world.clean().await;
@@ -94,7 +96,7 @@ async fn a_publisher_says_what_is_open_when_the_broker_is_away() {
 }
 
 /// Publishes until the broker has answered for everything, as persist's relay does.
-async fn insist(publisher: &Publisher, mut batch: Vec<Outgoing>) {
+async fn insist(publisher: &Publisher, mut batch: Vec<Event>) {
     loop {
         let outcomes = match publisher.publish(&batch).await {
             Ok(outcomes) => outcomes.into_iter().map(Some).collect(),
@@ -120,14 +122,13 @@ async fn a_broker_killed_under_load_loses_nothing() {
     let handler = {
         let seen = seen.clone();
         Does(move |message: Message| {
-            seen.push((message.id.clone(), body(&message)));
+            seen.push((message.event.id.clone(), body(&message)));
             async { Ok(()) }
         })
     };
     let listener = world.listen(world.subscription(), handler).await;
     let publisher = world.publisher().await;
-    let events: Vec<Outgoing> =
-        (0..EVENTS).map(|n| made(&format!("key-{}", n % 100), &n.to_string())).collect();
+    let events: Vec<Event> = (0..EVENTS).map(|n| made(&format!("key-{}", n % 100), &n.to_string())).collect();
     let published: HashSet<String> = events.iter().map(|event| event.id.clone()).collect();
     let load = tokio::spawn(async move {
         for part in events.chunks(25) {

@@ -36,7 +36,7 @@ async fn dead_letters_are_looked_at_sent_again_and_thrown_away() {
     assert_eq!(body(&seen.reaches(1).await[0]), "2");
     assert_eq!(dead.redrive(SERVICE, &Pick::All).await.unwrap(), 2);
     let got = seen.reaches(3).await;
-    assert!(got.iter().all(|message| message.attempt == 1 && message.name == "thing.made"), "{got:?}");
+    assert!(got.iter().all(|message| message.attempt == 1 && message.event.name == "thing.made"), "{got:?}");
     assert!(there().await.is_empty());
     mended.drain(LIMIT).await;
     world.clean().await;
@@ -52,7 +52,7 @@ async fn draining_finishes_what_is_in_hand_and_gives_back_the_rest() {
             let (seen, gate) = (seen.clone(), gate.clone());
             async move {
                 seen.push(format!("begin {}", body(&message)));
-                if message.key == "stuck" {
+                if message.event.key == "stuck" {
                     return std::future::pending().await;
                 }
                 gate.acquire().await.unwrap().forget();

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use artel_config::Secret;
-use artel_queue::{Broker, Failure, Handler, Listener, Message, Outgoing, Publisher, Subscription, Topology};
+use artel_queue::{Broker, Event, Failure, Handler, Listener, Message, Publisher, Subscription, Topology};
 use bytes::Bytes;
 use chrono::{SubsecRound, Utc};
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
@@ -86,8 +86,8 @@ pub fn broker(url: &str) -> Broker {
     Broker::new(&Secret::new(url), "artel-queue test").unwrap()
 }
 
-pub fn made(key: &str, body: &str) -> Outgoing {
-    Outgoing {
+pub fn made(key: &str, body: &str) -> Event {
+    Event {
         id: uuid::Uuid::now_v7().to_string(),
         name: "thing.made".to_owned(),
         message_type: "test.v1.ThingMade".to_owned(),
@@ -96,6 +96,7 @@ pub fn made(key: &str, body: &str) -> Outgoing {
         actor_user: "user".to_owned(),
         actor_service: "maker".to_owned(),
         trace: String::new(),
+        correlation: String::new(),
         expire: None,
         time: Utc::now().trunc_subsecs(3),
         replay: String::new(),
@@ -104,7 +105,7 @@ pub fn made(key: &str, body: &str) -> Outgoing {
 }
 
 pub fn body(message: &Message) -> String {
-    String::from_utf8(message.body.to_vec()).unwrap()
+    String::from_utf8(message.event.body.to_vec()).unwrap()
 }
 
 /// A handler that is a closure.

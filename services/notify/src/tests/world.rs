@@ -7,7 +7,7 @@ use artel_proto::identity;
 use artel_proto::notify::notify_service_client::NotifyServiceClient;
 use artel_proto::notify::notify_service_server::NotifyServiceServer;
 use artel_proto::order::OrderPlaced;
-use artel_queue::{Outcome, Outgoing, Unfinished};
+use artel_queue::{Event, Outcome, Unfinished};
 use artel_repo::{Commit, Query, Repo};
 use artel_util::new_id;
 use tokio::sync::mpsc;
@@ -26,23 +26,23 @@ pub struct World {
     pub repo: Repo,
     pub teller: Teller,
     /// What persist announced.
-    pub announced: mpsc::UnboundedReceiver<Outgoing>,
+    pub announced: mpsc::UnboundedReceiver<Event>,
     workspace: String,
     _database: TestDatabase,
 }
 
 /// A broker that hands everything to the test.
-struct Heard(mpsc::UnboundedSender<Outgoing>);
+struct Heard(mpsc::UnboundedSender<Event>);
 
 impl artel_persist::Broker for Heard {
-    async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn publish(&self, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         for event in batch {
             let _ = self.0.send(event.clone());
         }
         Ok(vec![Outcome::Confirmed; batch.len()])
     }
 
-    async fn resend(&self, _: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn resend(&self, _: &str, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         self.publish(batch).await
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use artel_handle::CancellationToken;
-use artel_queue::{Outcome, Outgoing, Unfinished};
+use artel_queue::{Event, Outcome, Unfinished};
 use diesel_async::AsyncPgConnection;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
@@ -65,7 +65,7 @@ async fn stay(connection: &AsyncPgConnection) -> Infallible {
 }
 
 /// The keys of a page, as numbers: two that share one wait for each other without need.
-fn keys(events: &[Outgoing]) -> HashSet<u64> {
+fn keys(events: &[Event]) -> HashSet<u64> {
     let keys = events.iter().map(|event| &event.key).filter(|key| !key.is_empty());
     keys.map(|key| {
         let mut hasher = DefaultHasher::new();

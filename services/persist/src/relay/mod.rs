@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use artel_handle::CancellationToken;
-use artel_queue::{Outcome, Outgoing, Publisher, Unfinished};
+use artel_queue::{Event, Outcome, Publisher, Unfinished};
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
 use tokio::time::{Instant, sleep};
@@ -47,22 +47,22 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// Where events go.
 pub trait Broker: Send + Sync + 'static {
     /// Publishes a batch; events of one key keep their order. The outcomes come in the order of the batch.
-    fn publish(&self, batch: &[Outgoing]) -> impl Future<Output = Result<Vec<Outcome>, Unfinished>> + Send;
+    fn publish(&self, batch: &[Event]) -> impl Future<Output = Result<Vec<Outcome>, Unfinished>> + Send;
 
     /// The same into the queue of one service alone.
     fn resend(
         &self,
         service: &str,
-        batch: &[Outgoing],
+        batch: &[Event],
     ) -> impl Future<Output = Result<Vec<Outcome>, Unfinished>> + Send;
 }
 
 impl Broker for Publisher {
-    async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn publish(&self, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         Self::publish(self, batch).await
     }
 
-    async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn resend(&self, service: &str, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         Self::resend(self, service, batch).await
     }
 }
@@ -83,7 +83,7 @@ pub(crate) struct Relay<B> {
 }
 
 /// How long the event that is published next has waited.
-fn tell_age(events: &[Outgoing]) {
+fn tell_age(events: &[Event]) {
     let age = events.first().map(|event| chrono::Utc::now().signed_duration_since(event.time));
     let seconds = age.and_then(|age| age.to_std().ok()).map_or(0.0, |age| age.as_secs_f64());
     metrics::gauge!("artel_persist_outbox_age_seconds").set(seconds);
@@ -211,7 +211,7 @@ impl<B: Broker> Relay<B> {
     }
 
     /// Says once that nobody listens to a kind of event; each is noted in the outbox and counted.
-    fn tell_unwanted(&self, event: &Outgoing) {
+    fn tell_unwanted(&self, event: &Event) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.insert(event.name.clone()) {
             tracing::warn!(event = event.name, id = event.id, "nobody listens to this event");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use artel_queue::Outgoing;
+use artel_queue::Event;
 use artel_util::time::to_chrono;
 use chrono::{DateTime, Utc};
 use diesel_async::AsyncPgConnection;
@@ -69,7 +69,7 @@ pub(super) struct Cursor {
 /// The events behind a cursor, in the order in which they happened.
 #[derive(Debug)]
 pub(super) struct Page {
-    pub(super) events: Vec<Outgoing>,
+    pub(super) events: Vec<Event>,
     /// The shard of each.
     shards: Vec<i32>,
     /// The position of each.
@@ -256,7 +256,7 @@ pub(super) async fn waiting(
 }
 
 /// A row of the outbox as an event: its id in the second column and so on, as [`REST`] has them.
-pub(crate) fn event(row: &DriverRow) -> Outgoing {
+pub(crate) fn event(row: &DriverRow) -> Event {
     let text = |index| {
         with_column(row, index, |cell| String::from_utf8_lossy(cell.unwrap_or_default()).into_owned())
     };
@@ -267,7 +267,11 @@ pub(crate) fn event(row: &DriverRow) -> Outgoing {
     let moment = |index| -> Option<DateTime<Utc>> {
         with_column(row, index, |cell| cell.and_then(value::moment)).as_ref().and_then(to_chrono)
     };
-    Outgoing {
+    // What a call was part of outside stands behind its trace: `Call::context`.
+    let context = text(9);
+    let (trace, correlation) = context.split_once(' ').unwrap_or((&context, ""));
+    let (trace, correlation) = (trace.to_owned(), correlation.to_owned());
+    Event {
         id: id(1),
         workspace: id(2),
         message_type: text(3),
@@ -276,7 +280,8 @@ pub(crate) fn event(row: &DriverRow) -> Outgoing {
         body: with_column(row, 6, |cell| cell.unwrap_or_default().to_vec()).into(),
         actor_user: text(7),
         actor_service: text(8),
-        trace: text(9),
+        trace,
+        correlation,
         time: moment(10).unwrap_or_default(),
         expire: moment(11),
         replay: String::new(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use artel_client::Call;
 use artel_proto::persist::{CancelReplayRequest, CancelReplayResponse, ReplayRequest, ReplayResponse};
-use artel_queue::{Outcome, Outgoing, Unfinished};
+use artel_queue::{Event, Outcome, Unfinished};
 use artel_util::Error;
 use diesel_async::AsyncPgConnection;
 use diesel_async::pooled_connection::deadpool::Object;
@@ -38,7 +38,7 @@ pub(crate) type Progress = mpsc::Receiver<Result<ReplayResponse, Status>>;
 
 /// The way to the queue of a service.
 pub(crate) type Resend =
-    Arc<dyn Fn(String, Vec<Outgoing>) -> BoxFuture<'static, Result<Vec<Outcome>, Unfinished>> + Send + Sync>;
+    Arc<dyn Fn(String, Vec<Event>) -> BoxFuture<'static, Result<Vec<Outcome>, Unfinished>> + Send + Sync>;
 
 /// The way that a broker has.
 pub(crate) fn resend<B: Broker>(broker: Arc<B>) -> Resend {
@@ -142,8 +142,8 @@ impl Work {
     }
 
     /// Sends a page, and notes what the queue has taken of it.
-    async fn send(&self, page: Vec<(i64, Outgoing)>) -> Result<Record, Error> {
-        let (positions, events): (Vec<i64>, Vec<Outgoing>) =
+    async fn send(&self, page: Vec<(i64, Event)>) -> Result<Record, Error> {
+        let (positions, events): (Vec<i64>, Vec<Event>) =
             page.into_iter().map(|(position, event)| (position, self.marked(event))).unzip();
         let (outcomes, cause) = match (self.resend)(self.ask.service.clone(), events).await {
             Ok(outcomes) => (outcomes, None),
@@ -173,7 +173,7 @@ impl Work {
     }
 
     /// The event as it is sent once more.
-    fn marked(&self, mut event: Outgoing) -> Outgoing {
+    fn marked(&self, mut event: Event) -> Event {
         if self.ask.force {
             event.id = forced(&self.ask.id, &event.id);
         }

@@ -1,7 +1,7 @@
 //! What is asked for, and what the database knows of it.
 
 use artel_proto::persist::{ReplayRequest, ReplayResponse};
-use artel_queue::Outgoing;
+use artel_queue::Event;
 use artel_util::Error;
 use diesel_async::AsyncPgConnection;
 use tonic::Code;
@@ -173,7 +173,7 @@ impl Ask {
         connection: &AsyncPgConnection,
         record: &Record,
         most: usize,
-    ) -> Result<Vec<(i64, Outgoing)>, Error> {
+    ) -> Result<Vec<(i64, Event)>, Error> {
         let mut statement = Statement::fixed(PAGE)
             .named(Name::of("replay.page"))
             .bind(Kind::Bigint, value::bigint(record.position));

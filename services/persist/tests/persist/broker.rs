@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use artel_persist::Broker;
-use artel_queue::{Outcome, Outgoing, Unfinished};
+use artel_queue::{Event, Outcome, Unfinished};
 
 /// A broker in memory that can be told to fail.
 #[derive(Clone, Default)]
@@ -13,20 +13,20 @@ pub struct Memory(pub Arc<Mutex<Ledger>>);
 
 #[derive(Default)]
 pub struct Ledger {
-    pub events: Vec<Outgoing>,
+    pub events: Vec<Event>,
     /// Refuses the rest of a batch after so many, once for each entry.
     pub fail_after: Vec<usize>,
     pub unroutable: HashSet<String>,
     /// What went to one service alone.
-    pub resent: Vec<(String, Outgoing)>,
+    pub resent: Vec<(String, Event)>,
 }
 
 impl Broker for Memory {
-    async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn publish(&self, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         let mut ledger = self.0.lock().unwrap();
         let taken = ledger.fail_after.pop().unwrap_or(batch.len()).min(batch.len());
         ledger.events.extend_from_slice(&batch[..taken]);
-        let outcome = |event: &Outgoing| {
+        let outcome = |event: &Event| {
             if ledger.unroutable.contains(&event.name) { Outcome::Unroutable } else { Outcome::Confirmed }
         };
         if taken == batch.len() {
@@ -36,7 +36,7 @@ impl Broker for Memory {
         Err(Unfinished { outcomes: known.collect(), cause: artel_queue::Error::Away(Duration::ZERO) })
     }
 
-    async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn resend(&self, service: &str, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         let mut ledger = self.0.lock().unwrap();
         let taken = ledger.fail_after.pop().unwrap_or(batch.len()).min(batch.len());
         ledger.resent.extend(batch[..taken].iter().map(|event| (service.to_owned(), event.clone())));
@@ -87,7 +87,7 @@ pub struct Way {
 }
 
 impl Broker for Slow {
-    async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn publish(&self, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         let keys: HashSet<String> = batch.iter().map(|event| event.key.clone()).collect();
         let number = {
             let mut way = self.way.lock().unwrap();
@@ -108,8 +108,7 @@ impl Broker for Slow {
         let Some(refused) = refused else { return self.ledger.publish(batch).await };
         // Of one key nothing overtakes what was refused, within a batch.
         let key = &batch[refused].key;
-        let taken =
-            |index: usize, event: &Outgoing| index != refused && (index < refused || event.key != *key);
+        let taken = |index: usize, event: &Event| index != refused && (index < refused || event.key != *key);
         let known: Vec<Option<Outcome>> = batch
             .iter()
             .enumerate()
@@ -121,7 +120,7 @@ impl Broker for Slow {
         Err(Unfinished { outcomes: known, cause: artel_queue::Error::Refused })
     }
 
-    async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn resend(&self, service: &str, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         self.ledger.resend(service, batch).await
     }
 }
@@ -130,11 +129,11 @@ impl Broker for Slow {
 pub struct Nowhere;
 
 impl Broker for Nowhere {
-    async fn publish(&self, _: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn publish(&self, _: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         std::future::pending().await
     }
 
-    async fn resend(&self, _: &str, _: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn resend(&self, _: &str, _: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         std::future::pending().await
     }
 }

@@ -37,7 +37,7 @@ impl Handler for Takes {
     async fn handle(&self, message: &Message) -> Result<(), Failure> {
         let request = CommitRequest {
             mutations: vec![adjust::<Product>(&self.product, "stock", -1, Some(0))],
-            idempotency: once(&format!("event/{}/{}", self.service, message.id), b"d", b""),
+            idempotency: once(&format!("event/{}/{}", self.service, message.event.id), b"d", b""),
             ..CommitRequest::default()
         };
         self.client.send(request).await?;
@@ -182,16 +182,21 @@ async fn a_listener_that_came_later_hears_what_happened_before_and_nobody_else_d
     {
         let (late, early) = (late.heard.lock().unwrap(), early.heard.lock().unwrap());
         assert!(
-            late.iter().all(|message| message.replay == first.replay_id && message.name == "order.placed")
+            late.iter().all(
+                |message| message.event.replay == first.replay_id && message.event.name == "order.placed"
+            )
         );
         for key in 0..7 {
             let key = format!("key {key}");
             let of = |all: &[Message]| -> Vec<String> {
-                all.iter().filter(|message| message.key == key).map(|message| message.id.clone()).collect()
+                all.iter()
+                    .filter(|message| message.event.key == key)
+                    .map(|message| message.event.id.clone())
+                    .collect()
             };
             assert_eq!(of(&late), of(&early), "events of one key keep their order and their ids");
         }
-        assert!(early.iter().all(|message| message.replay.is_empty()));
+        assert!(early.iter().all(|message| message.event.replay.is_empty()));
     }
 
     // The same again does nothing; another one is heard, and changes nothing; a forced one does it all once more, once.

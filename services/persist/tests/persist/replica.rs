@@ -200,6 +200,14 @@ async fn a_read_after_ones_own_commit_sees_it_and_others_may_be_stale() {
 
     replica.execute("SELECT pg_wal_replay_resume()", &[]).await.unwrap();
     until(&client, &tea.id, stale(0), 4).await;
+    // Other tests have transactions in this cluster, too; until those of before have ended the replica is behind them.
+    let caught_up = async {
+        let sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
+        while replica.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) <= fourth {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, caught_up).await.unwrap();
     pause(&replica).await;
     let third = take().await.unwrap().position;
     // The replica has come as far as this read must see; the primary would say 3.

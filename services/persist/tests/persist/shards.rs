@@ -8,7 +8,7 @@ use std::time::Duration;
 use artel_handle::CancellationToken;
 use artel_persist::Broker;
 use artel_persist::testing::{TestDatabase, relaying, relaying_until};
-use artel_queue::{Outcome, Outgoing, Unfinished};
+use artel_queue::{Event, Outcome, Unfinished};
 use futures::future::try_join_all;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -40,7 +40,7 @@ impl Copy {
 }
 
 impl Broker for Copy {
-    async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn publish(&self, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         // As long as a broker may take, so that copies meet each other in the middle of a batch.
         tokio::time::sleep(Duration::from_millis(2)).await;
         let outcomes = self.ledger.publish(batch).await;
@@ -49,7 +49,7 @@ impl Broker for Copy {
         outcomes
     }
 
-    async fn resend(&self, service: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn resend(&self, service: &str, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         self.ledger.resend(service, batch).await
     }
 }

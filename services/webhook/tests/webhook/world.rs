@@ -5,7 +5,7 @@ use artel_inbox::Inbox;
 use artel_persist::testing::TestDatabase;
 use artel_proto::Message as _;
 use artel_proto::webhook::WebhookReceived;
-use artel_queue::{Outcome, Outgoing, Unfinished};
+use artel_queue::{Event, Outcome, Unfinished};
 use tokio::sync::mpsc;
 
 /// `webhook` over `persist`, and what is told.
@@ -13,22 +13,22 @@ pub struct World {
     pub mesh: LocalMesh,
     pub http: reqwest::Client,
     pub url: String,
-    told: mpsc::UnboundedReceiver<Outgoing>,
+    told: mpsc::UnboundedReceiver<Event>,
     pub database: TestDatabase,
 }
 
 /// A broker that hands everything to the test.
-struct Heard(mpsc::UnboundedSender<Outgoing>);
+struct Heard(mpsc::UnboundedSender<Event>);
 
 impl artel_persist::Broker for Heard {
-    async fn publish(&self, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn publish(&self, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         for event in batch {
             let _ = self.0.send(event.clone());
         }
         Ok(vec![Outcome::Confirmed; batch.len()])
     }
 
-    async fn resend(&self, _: &str, batch: &[Outgoing]) -> Result<Vec<Outcome>, Unfinished> {
+    async fn resend(&self, _: &str, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
         self.publish(batch).await
     }
 }
