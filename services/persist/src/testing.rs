@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use artel_config::{Config, Secret};
 use artel_handle::{CancellationToken, Service};
 use artel_proto::persist::persist_service_server::PersistServiceServer;
+use artel_queue::{Event, Outcome, Unfinished};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
@@ -192,6 +194,16 @@ impl TestDatabase {
         relaying(&self.settings()?, broker).await
     }
 
+    /// Persist with a relay that hands each event to the test.
+    ///
+    /// # Errors
+    /// Where the database does not fit.
+    pub async fn telling(&self) -> anyhow::Result<(Service, mpsc::UnboundedReceiver<Event>)> {
+        let (teller, told) = mpsc::unbounded_channel();
+        let (service, _) = self.relaying(Teller(teller)).await?;
+        Ok((service, told))
+    }
+
     fn with(&self, address: &str, role: &[&str]) -> String {
         let (scheme, rest) = self.url.split_once("://").unwrap_or(("postgres", &self.url));
         let (credentials, rest) = rest.rsplit_once('@').map_or(("", rest), |(user, rest)| (user, rest));
@@ -230,6 +242,22 @@ impl Drop for TestDatabase {
 /// Where the database does not fit.
 pub async fn alone(settings: &Settings) -> anyhow::Result<Service> {
     Ok(api(Arc::new(Persist::open(settings).await?)))
+}
+
+/// A broker that hands everything to the test.
+struct Teller(mpsc::UnboundedSender<Event>);
+
+impl Broker for Teller {
+    async fn publish(&self, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
+        for event in batch {
+            let _ = self.0.send(event.clone());
+        }
+        Ok(vec![Outcome::Confirmed; batch.len()])
+    }
+
+    async fn resend(&self, _: &str, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
+        self.publish(batch).await
+    }
 }
 
 /// Persist with these settings and a relay to this broker.

@@ -7,7 +7,7 @@ use artel_proto::identity;
 use artel_proto::notify::notify_service_client::NotifyServiceClient;
 use artel_proto::notify::notify_service_server::NotifyServiceServer;
 use artel_proto::order::OrderPlaced;
-use artel_queue::{Event, Outcome, Unfinished};
+use artel_queue::Event;
 use artel_repo::{Commit, Query, Repo};
 use artel_util::new_id;
 use tokio::sync::mpsc;
@@ -31,22 +31,6 @@ pub struct World {
     _database: TestDatabase,
 }
 
-/// A broker that hands everything to the test.
-struct Heard(mpsc::UnboundedSender<Event>);
-
-impl artel_persist::Broker for Heard {
-    async fn publish(&self, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
-        for event in batch {
-            let _ = self.0.send(event.clone());
-        }
-        Ok(vec![Outcome::Confirmed; batch.len()])
-    }
-
-    async fn resend(&self, _: &str, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
-        self.publish(batch).await
-    }
-}
-
 impl World {
     pub async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -54,8 +38,7 @@ impl World {
         let config = Config::parse(&format!("[mesh]\nmesh_key = \"{KEY}\"")).unwrap();
         let host = Host::new(config, CancellationToken::new()).unwrap();
         let key = CallKey::new(KEY).unwrap();
-        let (heard, announced) = mpsc::unbounded_channel();
-        let (persist, _) = database.relaying(Heard(heard)).await.unwrap();
+        let (persist, announced) = database.telling().await.unwrap();
         let persist = testing::listen(persist, &host).await.unwrap();
         let repo = Repo::new(Channels::fixed("notify", key.clone(), [("persist", persist)]).to("persist"));
         let notify = Service::new("notify").grpc(NotifyServiceServer::new(Notifications::new(repo.clone())));

@@ -5,7 +5,7 @@ use artel_inbox::Inbox;
 use artel_persist::testing::TestDatabase;
 use artel_proto::Message as _;
 use artel_proto::webhook::WebhookReceived;
-use artel_queue::{Event, Outcome, Unfinished};
+use artel_queue::Event;
 use tokio::sync::mpsc;
 
 /// `webhook` over `persist`, and what is told.
@@ -17,22 +17,6 @@ pub struct World {
     pub database: TestDatabase,
 }
 
-/// A broker that hands everything to the test.
-struct Heard(mpsc::UnboundedSender<Event>);
-
-impl artel_persist::Broker for Heard {
-    async fn publish(&self, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
-        for event in batch {
-            let _ = self.0.send(event.clone());
-        }
-        Ok(vec![Outcome::Confirmed; batch.len()])
-    }
-
-    async fn resend(&self, _: &str, batch: &[Event]) -> Result<Vec<Outcome>, Unfinished> {
-        self.publish(batch).await
-    }
-}
-
 impl World {
     pub async fn start() -> Self {
         Self::with("").await
@@ -42,8 +26,7 @@ impl World {
     pub async fn with(more: &str) -> Self {
         let mesh = mesh(more).await;
         let database = TestDatabase::create().await.unwrap();
-        let (heard, told) = mpsc::unbounded_channel();
-        let (persist, _) = database.relaying(Heard(heard)).await.unwrap();
+        let (persist, told) = database.telling().await.unwrap();
         mesh.serve(persist).await.unwrap();
         let url = serve(&mesh).await;
         Self { mesh, http: reqwest::Client::new(), url, told, database }
