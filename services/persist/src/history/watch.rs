@@ -175,12 +175,21 @@ impl Start {
     }
 }
 
+/// How long who catches up waits where PostgreSQL is away.
+const AGAIN: Duration = Duration::from_millis(100);
+
 impl Watcher {
     async fn follow(mut self) -> End {
         // At once, so that whoever asked for no position has one.
         let mut end = self.tell(Vec::new()).await;
         while end.is_ok() {
-            end = self.round().await;
+            end = match self.round().await {
+                // As the reader does: while PostgreSQL is away, who watches waits.
+                Err(End::Because(error)) if error.reason() == "DATABASE_AWAY" => {
+                    self.unless_over(tokio::time::sleep(AGAIN)).await
+                }
+                end => end,
+            };
         }
         match end {
             Err(End::Because(error)) if error.code() == Code::Internal => {

@@ -158,24 +158,37 @@ async fn commits_together_end_as_one_by_one() {
 
 /// The order in which commits were done. The numbers of their transactions do not tell: a later one may get a row first.
 /// Each writes its log when it has all its rows and what it rests on is committed.
-struct Log(HashMap<(i64, String, i64), i64>);
+struct Log {
+    /// Where a transaction wrote that version of a row; 0 is that it is gone.
+    written: HashMap<(i64, String, i64), i64>,
+    /// Where a version of a row came to be.
+    began: HashMap<(String, i64), i64>,
+}
 
 impl Log {
     async fn of(bench: &Bench) -> Self {
         let client = bench.database.superuser().await.unwrap();
         let sql = "SELECT txid, entity_id::text, v.version, position FROM change_log,
             LATERAL (VALUES (version), (CASE WHEN operation = 'delete' THEN 0 END)) v (version)
-            WHERE v.version IS NOT NULL";
+            WHERE v.version IS NOT NULL ORDER BY position";
         let rows = client.query(sql, &[]).await.unwrap();
-        Self(rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row.get(3))).collect())
+        let written = rows.iter().map(|row| ((row.get(0), row.get(1), row.get(2)), row.get(3))).collect();
+        let began = rows.iter().map(|row| ((row.get(1), row.get(2)), row.get(3))).collect();
+        Self { written, began }
     }
 
-    /// That of a commit which changed nothing rests on nothing.
-    fn place(&self, answer: &CommitResponse) -> i64 {
-        let of = |result: &MutationResult| {
-            self.0.get(&(answer.position, result.id.clone(), result.version)).copied()
+    /// One that only looked at rows comes after the versions that it saw.
+    fn place(&self, answer: &CommitResponse) -> (i64, bool) {
+        let (id, version) =
+            (|result: &MutationResult| result.id.clone(), |result: &MutationResult| result.version);
+        let wrote = |result: &MutationResult| {
+            self.written.get(&(answer.position, id(result), version(result))).copied()
         };
-        answer.results.iter().filter_map(of).min().unwrap_or(i64::MAX)
+        let saw = |result: &MutationResult| self.began.get(&(id(result), version(result))).copied();
+        match answer.results.iter().filter_map(wrote).min() {
+            Some(position) => (position, false),
+            None => (answer.results.iter().filter_map(saw).max().unwrap_or(i64::MAX), true),
+        }
     }
 }
 
