@@ -119,7 +119,7 @@ impl PersistService for Api {
     async fn verify(&self, request: Request<VerifyRequest>) -> Result<Response<Checked>, Status> {
         let caller = Caller::try_from(Call::of(&request)?)?;
         // A long log takes longer than one statement may.
-        let scope = Scope::new(&caller, None, self.0.limits.time);
+        let scope = Scope::new(&caller, None, self.0.time);
         let verifier = Arc::clone(&self.0.verifier);
         Ok(Response::new(verifier.verify(scope, request.get_ref()).await?))
     }

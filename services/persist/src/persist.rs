@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::caller::Caller;
 use crate::check;
-use crate::commit::{Bounds, Committer, Limits};
+use crate::commit::{Bounds, Committer};
 use crate::database::{Database, Scope};
 use crate::failure::Failure;
 use crate::history::{self, History, Keys, Log, Sealer, Verifier};
@@ -208,7 +208,8 @@ pub(crate) struct Persist {
     pub(crate) history: Arc<History>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) committer: Committer,
-    pub(crate) limits: Limits,
+    /// The longest a statement may take.
+    pub(crate) time: Duration,
     /// Wakes the relay.
     pub(crate) wake: Arc<Wake>,
     /// The way to the queues of single services, once there is a broker.
@@ -232,10 +233,10 @@ impl Persist {
         };
         let reads = Arc::new(Reads::open(&database, &settings.database_url, shared).await?);
         let gets = Arc::new(Gets::of(&plans));
-        let limits = Limits { time: Duration::from_millis(settings.statement_ms) };
+        let time = Duration::from_millis(settings.statement_ms);
         let wake = Arc::<Wake>::default();
         let (writing, relay) = (database.clone(), Arc::clone(&wake));
-        let committer = Committer::new(writing, Arc::clone(&plans), limits, settings.groups(), relay);
+        let committer = Committer::new(writing, Arc::clone(&plans), time, settings.groups(), relay);
         let replica = match &settings.replica_url {
             none if none.is_empty() => None,
             url => {
@@ -243,12 +244,7 @@ impl Persist {
                 Some(Replica::new(Reads::open(&database, url, shared).await?))
             }
         };
-        let log = Log {
-            reads: Arc::clone(&reads),
-            gets: Arc::clone(&gets),
-            plans: Arc::clone(&plans),
-            time: limits.time,
-        };
+        let log = Log { reads: Arc::clone(&reads), gets: Arc::clone(&gets), plans: Arc::clone(&plans), time };
         let history = History::new(log, system.clone(), settings.watch);
         let verifier = Verifier { database: database.clone(), keys: Arc::clone(&keys) };
         Ok(Self {
@@ -262,7 +258,7 @@ impl Persist {
             history: Arc::new(history),
             verifier: Arc::new(verifier),
             committer,
-            limits,
+            time,
             wake,
             resend: OnceLock::new(),
         })
@@ -291,7 +287,7 @@ impl Persist {
 
     /// The scope of a read for this caller; refused where its time is up.
     pub(crate) fn scope(&self, caller: &Caller) -> Result<Scope, Error> {
-        let scope = Scope::new(caller, caller.deadline, self.limits.time);
+        let scope = Scope::new(caller, caller.deadline, self.time);
         if scope.time.is_zero() { Err(Failure::Timeout.into()) } else { Ok(scope) }
     }
 }

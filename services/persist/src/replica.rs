@@ -12,8 +12,7 @@ use tonic::Code;
 use crate::check;
 use crate::measure::Name;
 use crate::reads::Reads;
-use crate::sql::{Statement, with_column};
-use crate::value::read_i64;
+use crate::sql::{self, Statement};
 
 /// A replica shows that a transaction was running as long as it has not replayed its end, so all before the oldest one
 /// is there to be seen. (What `pg_current_snapshot` says there of the later ones is not to be relied upon.)
@@ -66,7 +65,7 @@ impl Replica {
     async fn replayed(&self) -> Result<Option<i64>, Error> {
         let statement = Statement::fixed(REPLAYED).named(Name::of("replica.replayed"));
         let rows = self.reads.database().query(statement).await?;
-        let replayed = rows.first().and_then(|row| with_column(row, 0, |cell| cell.and_then(read_i64)));
+        let replayed = rows.first().and_then(|row| sql::number(row, 0));
         Ok(replayed.inspect(|replayed| {
             self.replayed.fetch_max(*replayed, Ordering::Relaxed);
         }))

@@ -22,7 +22,7 @@ use tokio_postgres::types as postgres;
 
 use crate::failure;
 use crate::measure::{Name, Turns};
-use crate::value::{Array, Cell, Kind};
+use crate::value::{Array, Cell, Kind, read_i64};
 
 /// A row as the driver gives it.
 pub(crate) type DriverRow = <AsyncPgConnection as AsyncConnectionCore>::Row<'static, 'static>;
@@ -140,6 +140,11 @@ pub(crate) fn with_column<T>(row: &DriverRow, index: usize, read: impl FnOnce(Op
         Some(field) => read(field.value().map(|value| value.as_bytes())),
         None => read(None),
     }
+}
+
+/// The number in a column of eight bytes; `None` for NULL and for a column that isn't there.
+pub(crate) fn number(row: &DriverRow, index: usize) -> Option<i64> {
+    with_column(row, index, |cell| cell.and_then(read_i64))
 }
 
 impl Row {

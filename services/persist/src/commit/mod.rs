@@ -40,22 +40,16 @@ use crate::relay::Wake;
 /// Takes commits.
 pub(crate) struct Committer(Arc<Writers>);
 
-/// Limits of a commit.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// The longest a statement may take.
-    pub(crate) time: Duration,
-}
-
 impl Committer {
+    /// `time` is the longest that a statement may take.
     pub(crate) fn new(
         database: Database,
         plans: Arc<Plans>,
-        limits: Limits,
+        time: Duration,
         bounds: Bounds,
         wake: Arc<Wake>,
     ) -> Self {
-        Self(Arc::new(Writers::new(database, plans, limits, bounds, wake)))
+        Self(Arc::new(Writers::new(database, plans, time, bounds, wake)))
     }
 
     /// Commits.
@@ -64,14 +58,14 @@ impl Committer {
         mut caller: Caller,
         request: CommitRequest,
     ) -> Result<CommitResponse, Error> {
-        let Writers { database, plans, limits, queue, .. } = &*self.0;
+        let Writers { database, plans, time, queue, .. } = &*self.0;
         let size = request.encoded_len();
         let batch = Batch::read(plans, request)?;
         if !database.is_up() {
             return Err(Failure::Away("known to be away".to_owned()).into());
         }
         // Nobody waits for longer than a statement may take.
-        let latest = Instant::now() + limits.time;
+        let latest = Instant::now() + *time;
         let deadline = caller.deadline.map_or(latest, |deadline| deadline.min(latest));
         caller.deadline = Some(deadline);
         let (member, ticket, mut answered) = Member::new(plans, batch, caller, size);
@@ -101,8 +95,8 @@ impl Committer {
         caller: &Caller,
         request: RecallRequest,
     ) -> Result<RecallResponse, Error> {
-        let Writers { database, limits, .. } = &*self.0;
-        let scope = Scope::new(caller, caller.deadline, limits.time);
+        let Writers { database, time, .. } = &*self.0;
+        let scope = Scope::new(caller, caller.deadline, *time);
         if scope.time.is_zero() {
             return Err(Failure::Timeout.into());
         }

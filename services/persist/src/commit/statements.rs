@@ -16,16 +16,25 @@ use crate::plan::{Entity, Plans};
 use crate::sql::Statement;
 use crate::value::{self, Array, Cell, Kind};
 
-/// Of two commits with one key the second waits here for the first. The keys come in order, so that nobody waits in a
-/// circle. Those of the turn before were all committed before this looks: a turn ends when nobody is at it.
-macro_rules! take {
+macro_rules! insert_keys {
     ($table:literal) => {
         concat!(
             "INSERT INTO ",
             $table,
             " (workspace_id, key, digest, answer, commit_id)
 SELECT $1, k.key, k.digest, k.answer, k.commit_id FROM unnest($2, $3, $4, $5) AS k (key, digest, answer, commit_id)
-WHERE NOT EXISTS (SELECT FROM ",
+"
+        )
+    };
+}
+
+/// Of two commits with one key the second waits here for the first. The keys come in order, so that nobody waits in a
+/// circle. Those of the turn before were all committed before this looks: a turn ends when nobody is at it.
+macro_rules! take {
+    ($table:literal) => {
+        concat!(
+            insert_keys!($table),
+            "WHERE NOT EXISTS (SELECT FROM ",
             $table,
             "_before b WHERE b.workspace_id = $1 AND b.key = k.key)
 ON CONFLICT (workspace_id, key) DO NOTHING
@@ -39,11 +48,8 @@ RETURNING txid, commit_id"
 macro_rules! take_free {
     ($table:literal) => {
         concat!(
-            "INSERT INTO ",
-            $table,
-            " (workspace_id, key, digest, answer, commit_id)
-SELECT $1, k.key, k.digest, k.answer, k.commit_id FROM unnest($2, $3, $4, $5) AS k (key, digest, answer, commit_id)
-UNION ALL
+            insert_keys!($table),
+            "UNION ALL
 SELECT b.workspace_id, b.key, b.digest, b.answer, b.commit_id FROM ",
             $table,
             "_before b WHERE b.workspace_id = $1 AND b.key = ANY($2)"

@@ -16,7 +16,6 @@ use futures::future::BoxFuture;
 use rand::RngExt as _;
 use tokio::sync::Semaphore;
 
-use super::Limits;
 use super::attempt::{Aborted, Attempt, Outcome, Stage};
 use super::join::Joins;
 use super::member::{Claim, Member, Verdict};
@@ -37,7 +36,8 @@ const RESOLVE: Duration = Duration::from_secs(20);
 pub(super) struct Writers {
     pub(super) database: Database,
     pub(super) plans: Arc<Plans>,
-    pub(super) limits: Limits,
+    /// The longest a statement may take.
+    pub(super) time: Duration,
     pub(super) queue: Queue,
     lock: Duration,
     texts: Texts,
@@ -78,13 +78,13 @@ impl Writers {
     pub(super) fn new(
         database: Database,
         plans: Arc<Plans>,
-        limits: Limits,
+        time: Duration,
         bounds: Bounds,
         wake: Arc<Wake>,
     ) -> Self {
         let aside = Semaphore::new(bounds.aside.max(1));
         let (queue, texts) = (Queue::new(bounds), Texts::default());
-        Self { database, plans, limits, queue, lock: bounds.lock, texts, aside, wake }
+        Self { database, plans, time, queue, lock: bounds.lock, texts, aside, wake }
     }
 
     /// Takes group after group until nothing waits any more.
@@ -174,7 +174,7 @@ impl Writers {
     /// Does a commit alone, aside, which may wait for these rows until its time is up.
     async fn alone(self: Arc<Self>, member: Member, rows: Vec<Claim>) {
         let size = member.size;
-        let left = Scope::new(&member.caller, member.caller.deadline, self.limits.time).time;
+        let left = Scope::new(&member.caller, member.caller.deadline, self.time).time;
         match tokio::time::timeout(left, self.aside.acquire()).await {
             Ok(_room) => Arc::clone(&self).work(vec![member], Where::Aside, None, None).await,
             Err(_) => member.tell(Err(Failure::Timeout.into())),
@@ -300,7 +300,7 @@ impl Writers {
         let first = members.first()?;
         let deadlines = members.iter().filter_map(|member| member.caller.deadline);
         let deadline = deadlines.min().filter(|_| !unsure);
-        Some(Scope::new(&first.caller, deadline, self.limits.time))
+        Some(Scope::new(&first.caller, deadline, self.time))
     }
 
     fn tell(&self, members: Vec<Member>, verdicts: Vec<Verdict>) {

@@ -16,8 +16,8 @@ use crate::plan::{Entity, Plans};
 use crate::query::{Gets, MOST_ROWS};
 use crate::reads::Reads;
 use crate::snapshot::{rows_of_window, window};
-use crate::sql::{DriverRow, with_column};
-use crate::value::{self, Array, Kind, read_i64};
+use crate::sql::{self, DriverRow, with_column};
+use crate::value::{self, Array, Kind};
 
 /// Of a window: the rows of one entity behind a position, of some keys or (where none are named) of all.
 const READ: &str = concat!(
@@ -126,7 +126,7 @@ impl Log {
 
 impl Row {
     fn of(entity: &Entity, row: &DriverRow) -> Self {
-        let number = |index| with_column(row, index, |cell| cell.and_then(read_i64)).unwrap_or_default();
+        let number = |index| sql::number(row, index).unwrap_or_default();
         let text = |index| {
             with_column(row, index, |cell| String::from_utf8_lossy(cell.unwrap_or_default()).into_owned())
         };

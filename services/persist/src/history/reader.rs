@@ -21,8 +21,8 @@ use crate::database::{Database, Scope};
 use crate::failure::Failure;
 use crate::measure::Name;
 use crate::snapshot::{Snapshot, rows_of_window, window};
-use crate::sql::{DriverRow, Statement, with_column};
-use crate::value::{self, read_i64};
+use crate::sql::{self, DriverRow, Statement, with_column};
+use crate::value::{self};
 
 /// The moment now, with the epoch, and what changed since the moment before.
 const LOOK: &str = concat!(
@@ -279,8 +279,8 @@ impl Reader {
 impl Reached {
     /// The first two columns: a snapshot's text and the epoch.
     pub(super) fn read(row: &DriverRow) -> Option<Self> {
-        let snapshot = with_column(row, 0, |cell| Snapshot::parse(std::str::from_utf8(cell?).ok()?))?;
-        let epoch = with_column(row, 1, |cell| cell.and_then(read_i64))?;
+        let snapshot = Snapshot::read(row, 0)?;
+        let epoch = sql::number(row, 1)?;
         Some(Self { epoch, snapshot })
     }
 }

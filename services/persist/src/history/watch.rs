@@ -28,8 +28,8 @@ use crate::database::Scope;
 use crate::measure::Name;
 use crate::plan::Entity;
 use crate::snapshot::Snapshot;
-use crate::sql::{Statement, with_column};
-use crate::value::{self, Kind, read_i64};
+use crate::sql::{self, Statement};
+use crate::value::{self, Kind};
 
 const START: &str = "SELECT pg_current_snapshot()::text, epoch, oldest FROM history";
 
@@ -148,7 +148,7 @@ impl History {
             .await?;
         let row = rows.iter().flatten().next().ok_or_else(no_history)?;
         let now = Reached::read(row).ok_or_else(no_history)?;
-        let oldest = with_column(row, 2, |cell| cell.and_then(read_i64)).ok_or_else(no_history)?;
+        let oldest = sql::number(row, 2).ok_or_else(no_history)?;
         Ok(Start { now, oldest })
     }
 }
@@ -266,7 +266,7 @@ impl Watcher {
             .bind(Kind::Bigint, value::bigint((self.history.bounds.page * LEAF) as i64));
         let rows = self.history.log.reads.database().read(self.scope, vec![statement]).await?;
         let row = rows.iter().flatten().next();
-        Ok(row.and_then(|row| with_column(row, 0, |cell| Snapshot::parse(std::str::from_utf8(cell?).ok()?))))
+        Ok(row.and_then(|row| Snapshot::read(row, 0)))
     }
 
     async fn pass(&mut self, batch: &Batch) -> Result<(), End> {

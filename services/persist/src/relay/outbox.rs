@@ -13,8 +13,8 @@ use super::shards::shard_array;
 use crate::failure::Failure;
 use crate::measure::Name;
 use crate::snapshot::{Snapshot, rows_of_window, window};
-use crate::sql::{DriverRow, Statement, with_column};
-use crate::value::{self, Array, Kind, read_i32, read_i64};
+use crate::sql::{self, DriverRow, Statement, with_column};
+use crate::value::{self, Array, Kind, read_i32};
 
 /// Into how many shards events are divided by their keys: as many as `artel_shard` has.
 pub(super) const SHARDS: usize = 16;
@@ -104,7 +104,7 @@ pub(super) fn cursor(row: &DriverRow) -> Option<Cursor> {
     Some(Cursor {
         since: Arc::new(Snapshot::read(row, 0)?),
         until: Arc::new(Snapshot::read(row, 1)?),
-        position: number(row, 2)?,
+        position: sql::number(row, 2)?,
     })
 }
 
@@ -158,7 +158,7 @@ impl Page {
         // What was still running there holds back what is swept and replayed.
         passed |= since.oldest() < since.next() && since != until;
         // Without events there is one row, of the moment alone.
-        let rows = if number(first, 0).is_none() { &[] } else { &rows[..] };
+        let rows = if sql::number(first, 0).is_none() { &[] } else { &rows[..] };
         let page = Self::of(rows, Cursor { since, until, position: 0 }, most);
         Ok(Self { passed, ..page })
     }
@@ -170,7 +170,7 @@ impl Page {
                 .iter()
                 .map(|row| with_column(row, 12, |cell| cell.and_then(read_i32)).unwrap_or_default())
                 .collect(),
-            positions: rows.iter().map(|row| number(row, 0).unwrap_or_default()).collect(),
+            positions: rows.iter().map(|row| sql::number(row, 0).unwrap_or_default()).collect(),
             start,
             // Nothing comes into a window any more: what does not fill a page is its end.
             is_last: rows.len() < most,
@@ -252,7 +252,7 @@ pub(super) async fn waiting(
     statement.push_array(shard_array(shards));
     let statement = behind.until.bind_to(statement.bind(Kind::Bigint, value::bigint(behind.position)));
     let rows = statement.bind(Kind::Bigint, value::bigint(MOST_COUNTED)).load(connection).await?;
-    Ok(rows.first().and_then(|row| number(row, 0)).unwrap_or_default())
+    Ok(rows.first().and_then(|row| sql::number(row, 0)).unwrap_or_default())
 }
 
 /// A row of the outbox as an event: its id in the second column and so on, as [`REST`] has them.
@@ -286,8 +286,4 @@ pub(crate) fn event(row: &DriverRow) -> Event {
         expire: moment(11),
         replay: String::new(),
     }
-}
-
-fn number(row: &DriverRow, index: usize) -> Option<i64> {
-    with_column(row, index, |cell| cell.and_then(read_i64))
 }

@@ -10,8 +10,8 @@ use super::outbox::{Cursor, SHARDS, cursor};
 use super::runs::Runs;
 use crate::failure::Failure;
 use crate::measure::Name;
-use crate::sql::{DriverRow, Statement, with_column};
-use crate::value::{self, Array, Kind, array_items, read_i32, read_i64};
+use crate::sql::{self, DriverRow, Statement, with_column};
+use crate::value::{self, Array, Kind, array_items, read_i32};
 
 /// The number of the lock that every relay holds together with the others. An older version, of which one relayed, holds
 /// it alone.
@@ -72,7 +72,7 @@ pub(super) async fn balance(connection: &AsyncPgConnection, runs: &mut Runs) -> 
         .await?;
     let row = rows.first().ok_or_else(|| Failure::Refused("pg_locks says nothing".to_owned()))?;
     let count = |index| {
-        let count = with_column(row, index, |cell| cell.and_then(read_i64)).unwrap_or_default();
+        let count = sql::number(row, index).unwrap_or_default();
         usize::try_from(count).unwrap_or_default()
     };
     let share = Share::of(count(0), count(1));

@@ -14,7 +14,7 @@ use crate::measure::Name;
 use crate::plan::Plans;
 use crate::relay::event;
 use crate::snapshot::Snapshot;
-use crate::sql::{DriverRow, Statement, with_column};
+use crate::sql::{self, DriverRow, Statement, with_column};
 use crate::value::{self, Array, Cell, Kind, read_i64};
 
 /// The first half of the number of a replay's lock; the other is made of its id.
@@ -164,7 +164,7 @@ impl Ask {
         let connection = system.connection().await?;
         let published = published(&connection).await?;
         let rows = load(&connection, self.which(COUNT, "replay.count", &published)).await?;
-        Ok(rows.first().map(|row| number(row, 0)).unwrap_or_default())
+        Ok(rows.first().and_then(|row| sql::number(row, 0)).unwrap_or_default())
     }
 
     /// The next events, each with its position.
@@ -184,7 +184,7 @@ impl Ask {
             .bind(Kind::Uuid, self.id())
             .bind(Kind::Bigint, value::bigint(i64::try_from(most).unwrap_or(i64::MAX)));
         let rows = load(connection, statement).await?;
-        Ok(rows.iter().map(|row| (number(row, 0), event(row))).collect())
+        Ok(rows.iter().map(|row| (sql::number(row, 0).unwrap_or_default(), event(row))).collect())
     }
 }
 
@@ -208,7 +208,7 @@ impl Record {
             .bind(Kind::Uuid, Some(caller.workspace.as_bytes().to_vec()))
             .bind(Kind::Text, value::text(&caller.trace));
         let begun = load(connection, statement).await?;
-        if begun.first().is_some_and(|row| number(row, 0) > 0) {
+        if begun.first().and_then(|row| sql::number(row, 0)).is_some_and(|begun| begun > 0) {
             tracing::info!(replay = %ask.id, service = ask.service, events = ?ask.events, force = ask.force,
                 user = caller.user, "a replay begins");
         }
@@ -276,12 +276,13 @@ impl Record {
         let text = |index| {
             with_column(row, index, |cell| cell.map(|cell| String::from_utf8_lossy(cell).into_owned()))
         };
+        let number = |index| sql::number(row, index).unwrap_or_default();
         Self {
-            position: number(row, 0),
+            position: number(0),
             // A replay of nothing where it cannot be read, which no version writes.
             published: Snapshot::read(row, 1).unwrap_or_else(Snapshot::beginning),
-            found: number(row, 2),
-            sent: number(row, 3),
+            found: number(2),
+            sent: number(3),
             status: text(4).unwrap_or_default(),
         }
     }
@@ -339,8 +340,4 @@ async fn published(connection: &AsyncPgConnection) -> Result<Snapshot, Error> {
     let least =
         moments.into_iter().flatten().reduce(|one, other| if one.includes(&other) { other } else { one });
     least.ok_or_else(|| Error::internal("the relay has lost its cursors"))
-}
-
-fn number(row: &DriverRow, index: usize) -> i64 {
-    with_column(row, index, |cell| cell.and_then(read_i64)).unwrap_or_default()
 }

@@ -89,16 +89,12 @@ async fn events_of_a_row_keep_the_order_in_which_it_changed() {
         connections.push(database.superuser().await.unwrap());
     }
     let [first, second, third] = &mut connections[..] else { panic!() };
-    let number = async |transaction: &tokio_postgres::Transaction<'_>| -> i64 {
-        let sql = "SELECT pg_current_xact_id()::text::bigint";
-        transaction.query_one(sql, &[]).await.unwrap().get(0)
-    };
     let first = first.transaction().await.unwrap();
-    let one = number(&first).await;
+    let one = txid(&first).await;
     let second = second.transaction().await.unwrap();
-    let two = number(&second).await;
+    let two = txid(&second).await;
     let third = third.transaction().await.unwrap();
-    let three = number(&third).await;
+    let three = txid(&third).await;
     assert!(one < two && two < three);
     let (before, after, last) = (new_id(), new_id(), new_id());
     third.execute(TOLD, &[&before, &WORKSPACE, &"row"]).await.unwrap();

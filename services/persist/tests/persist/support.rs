@@ -171,3 +171,9 @@ pub fn placed(key: &str) -> CommitRequest {
     let event = OrderPlaced { order_id: key.into(), ..OrderPlaced::default() };
     CommitRequest { events: vec![happened(&event)], ..CommitRequest::default() }
 }
+
+/// The number of a transaction, which it has from here on.
+pub async fn txid(transaction: &tokio_postgres::Transaction<'_>) -> i64 {
+    let sql = "SELECT pg_current_xact_id()::text::bigint";
+    transaction.query_one(sql, &[]).await.unwrap().get(0)
+}

@@ -156,18 +156,14 @@ async fn changes_of_a_row_come_in_their_order_whatever_else_runs() {
         connections.push(bench.database.superuser().await.unwrap());
     }
     let [first, second, third] = &mut connections[..] else { panic!() };
-    let number = async |transaction: &tokio_postgres::Transaction<'_>| -> i64 {
-        let sql = "SELECT pg_current_xact_id()::text::bigint";
-        transaction.query_one(sql, &[]).await.unwrap().get(0)
-    };
     let first = first.transaction().await.unwrap();
-    let one = number(&first).await;
+    let one = txid(&first).await;
     let second = second.transaction().await.unwrap();
-    let two = number(&second).await;
+    let two = txid(&second).await;
     let third = third.transaction().await.unwrap();
     let row = new_id();
     third.execute(LOGGED, &[&WORKSPACE, &row, &1_i64]).await.unwrap();
-    let three = number(&third).await;
+    let three = txid(&third).await;
     assert!(one < two && two < three);
     third.commit().await.unwrap();
     first.execute(LOGGED, &[&WORKSPACE, &row, &2_i64]).await.unwrap();

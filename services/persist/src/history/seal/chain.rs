@@ -6,8 +6,8 @@ use super::keys::Keys;
 use super::tree::{Digest, pack, root};
 use crate::measure::Name;
 use crate::snapshot::Snapshot;
-use crate::sql::{DriverRow, Statement, with_column};
-use crate::value::{self, Kind, read_i64};
+use crate::sql::{self, DriverRow, Statement, with_column};
+use crate::value::{self, Kind};
 
 /// The last position there can be.
 pub(super) const LAST: i64 = i64::MAX;
@@ -167,7 +167,7 @@ impl Seal {
     /// A row of [`COLUMNS`]; `None` where it holds what no seal does.
     pub(super) fn read(row: &DriverRow) -> Option<Self> {
         let bytes = |index| with_column(row, index, |cell| cell.map(<[u8]>::to_vec));
-        let number = |index| with_column(row, index, |cell| cell.and_then(read_i64));
+        let number = |index| sql::number(row, index);
         let snapshot = |index| Snapshot::parse(std::str::from_utf8(&bytes(index)?).ok()?);
         let time = with_column(row, 12, |cell| cell.and_then(value::moment))?;
         Some(Self {

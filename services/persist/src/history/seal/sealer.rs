@@ -19,8 +19,8 @@ use crate::database::Database;
 use crate::failure::Failure;
 use crate::measure::Name;
 use crate::snapshot::{Snapshot, rows_of_window, window};
-use crate::sql::{DriverRow, Statement, with_column};
-use crate::value::{self, Array, Kind, read_i64};
+use crate::sql::{self, DriverRow, Statement, with_column};
+use crate::value::{self, Array, Kind};
 
 /// The number of the lock that one sealer holds.
 const LOCK: i64 = 0x0061_7274_656c_0005;
@@ -250,9 +250,8 @@ impl State {
     async fn read(connection: &AsyncPgConnection) -> Result<Self, Failure> {
         let rows = Statement::fixed(STATE).named(Name::of("history.state")).load(connection).await?;
         let read = |row: &DriverRow| {
-            let number = |index| with_column(row, index, |cell| cell.and_then(read_i64));
-            let snapshot =
-                |index| with_column(row, index, |cell| Snapshot::parse(std::str::from_utf8(cell?).ok()?));
+            let number = |index| sql::number(row, index);
+            let snapshot = |index| Snapshot::read(row, index);
             Some(Self {
                 now: snapshot(0)?,
                 epoch: number(1)?,
@@ -354,7 +353,7 @@ impl<'a> Making<'a> {
             self.current = Some((workspace, last));
         }
         self.current.get_or_insert((workspace, floor));
-        let position = with_column(row, FIRST, |cell| cell.and_then(read_i64)).unwrap_or_default();
+        let position = sql::number(row, FIRST).unwrap_or_default();
         self.leaves.push((position, leaf(row, FIRST)));
         self.rows += 1;
         let time = with_column(row, FIRST + TIME, |cell| cell.and_then(value::moment));

@@ -15,9 +15,9 @@ use super::tree::{Digest, leaf, root, sealed_columns, unpack};
 use crate::database::{Database, Scope};
 use crate::measure::Name;
 use crate::snapshot::{Snapshot, rows_of_window, window};
-use crate::sql::{DriverRow, Statement, with_column};
+use crate::sql::{self, DriverRow, Statement, with_column};
 use crate::transaction::Failed;
-use crate::value::{self, Kind, read_i64};
+use crate::value::{self, Kind};
 
 /// Seals that are read at once. A seal has at most some thousand rows.
 const PAGE: i64 = 16;
@@ -227,7 +227,7 @@ impl Walk {
             .bind(Kind::Bigint, value::bigint(begin));
         let read = self.verifier.read(self.scope, vec![statement]).await?;
         let row = read.iter().flatten().next();
-        match row.and_then(|row| with_column(row, 0, |cell| cell.and_then(read_i64))) {
+        match row.and_then(|row| sql::number(row, 0)) {
             None => Ok(()),
             Some(position) => Err(self.about_row(FindingKind::RowInserted, seal, position).await?),
         }
@@ -243,7 +243,7 @@ impl Walk {
             .bind(Kind::Bigint, value::bigint(*through));
         let read = self.verifier.read(self.scope, vec![statement]).await?;
         let rows = read.iter().flatten().map(|row| {
-            let position = with_column(row, 0, |cell| cell.and_then(read_i64)).unwrap_or_default();
+            let position = sql::number(row, 0).unwrap_or_default();
             (position, leaf(row, 0))
         });
         let mut leaves = leaves.iter();
@@ -276,9 +276,9 @@ impl Walk {
         let read = self.verifier.read(self.scope, vec![Statement::fixed(STATE)]).await?;
         let row = read.iter().flatten().next();
         let state = row.and_then(|row| {
-            let epoch = with_column(row, 0, |cell| cell.and_then(read_i64))?;
-            let floor = with_column(row, 1, |cell| cell.and_then(read_i64))?;
-            let sealed = with_column(row, 2, |cell| Snapshot::parse(std::str::from_utf8(cell?).ok()?))?;
+            let epoch = sql::number(row, 0)?;
+            let floor = sql::number(row, 1)?;
+            let sealed = Snapshot::read(row, 2)?;
             Some((epoch, floor, sealed))
         });
         let Some((epoch, floor, sealed)) = state else {
@@ -306,8 +306,7 @@ impl Walk {
         if !more.is_empty() {
             return Ok(None);
         }
-        let number =
-            |index| tail.first().and_then(|row| with_column(row, index, |cell| cell.and_then(read_i64)));
+        let number = |index| tail.first().and_then(|row| sql::number(row, index));
         match number(0) {
             None => Ok(Some(number(1).unwrap_or_default())),
             Some(position) => {

@@ -179,16 +179,13 @@ impl Log {
 
     /// One that only looked at rows comes after the versions that it saw.
     fn place(&self, answer: &CommitResponse) -> (i64, bool) {
-        let (id, version) =
-            (|result: &MutationResult| result.id.clone(), |result: &MutationResult| result.version);
-        let wrote = |result: &MutationResult| {
-            self.written.get(&(answer.position, id(result), version(result))).copied()
-        };
-        let saw = |result: &MutationResult| self.began.get(&(id(result), version(result))).copied();
-        match answer.results.iter().filter_map(wrote).min() {
-            Some(position) => (position, false),
-            None => (answer.results.iter().filter_map(saw).max().unwrap_or(i64::MAX), true),
+        let (mut wrote, mut saw) = (None, None);
+        for MutationResult { id, version, .. } in &answer.results {
+            let at = self.written.get(&(answer.position, id.clone(), *version)).copied();
+            wrote = at.into_iter().chain(wrote).min();
+            saw = saw.max(self.began.get(&(id.clone(), *version)).copied());
         }
+        wrote.map_or((saw.unwrap_or(i64::MAX), true), |position| (position, false))
     }
 }
 
@@ -205,11 +202,11 @@ async fn groups_side_by_side_end_as_one_after_the_other() {
         asked.extend(random.round());
         let answers = together(&grouped, &asked).await;
         let log = Log::of(&grouped).await;
-        let done_now = |(index, answer)| {
-            Some((Result::as_ref(answer).ok().filter(|a: &&CommitResponse| !a.replayed)?, index))
-        };
-        let mut accepted: Vec<(&CommitResponse, usize)> =
-            answers.iter().enumerate().filter_map(done_now).collect();
+        let mut accepted: Vec<(&CommitResponse, usize)> = Vec::new();
+        for (index, answer) in answers.iter().enumerate() {
+            accepted
+                .extend(answer.as_ref().ok().filter(|answer| !answer.replayed).map(|answer| (answer, index)));
+        }
         accepted.sort_by_key(|(answer, _)| log.place(answer));
         done += accepted.len();
         transactions += positions(accepted.iter().map(|(answer, _)| *answer)).len();
