@@ -53,7 +53,7 @@ pub(crate) async fn run(action: Action, endpoints: &Path) -> anyhow::Result<()> 
 
 fn summary(user: &User) -> String {
     let roles = if user.roles.is_empty() { "no roles".to_owned() } else { user.roles.join(", ") };
-    format!("{}: {roles}. Access tokens say so after the next refresh or sign-in.", user.email)
+    format!("{}: {roles}. Access tokens say so after the next refresh or sign-in.", user.email())
 }
 
 /// The service's own words, which are made for people.

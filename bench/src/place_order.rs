@@ -124,7 +124,13 @@ fn insert<E: Entity>(entity: &E) -> Mutation {
 }
 
 fn item(id: &str) -> OrderItem {
-    OrderItem { product_id: id.to_owned(), name: "Чай".into(), quantity: 1, price: money(PRICE) }
+    OrderItem {
+        product_id: id.to_owned(),
+        name: "Чай".into(),
+        quantity: 1,
+        price: money(PRICE),
+        ..OrderItem::default()
+    }
 }
 
 fn money(amount_minor: i64) -> Option<Money> {

@@ -178,7 +178,7 @@ mod tests {
             assert_eq!(error.fields()[0].field, "updateMask");
             assert!(error.message().contains(&format!("`{path}`")), "{error}");
         }
-        let set = User { email: "x@y.kz".into(), ..user("Anna", "") };
+        let set = User { email: Some("x@y.kz".into()), ..user("Anna", "") };
         assert_eq!(field(&set, &[]), "user.email");
         let set = User { roles: vec!["admin".into()], ..User::default() };
         assert_eq!(field(&set, &[]), "user.roles");

@@ -30,7 +30,7 @@ impl People {
     pub(crate) async fn register(&self, call: &Call, request: &RegisterRequest) -> Result<SignedIn, Error> {
         let user = User {
             id: new_id(),
-            email: domain::normalize_email(&request.email),
+            email: Some(domain::normalize_email(&request.email)),
             display_name: request.display_name.trim().to_owned(),
             locale: if request.locale.is_empty() { domain::DEFAULT_LOCALE } else { &request.locale }
                 .to_owned(),

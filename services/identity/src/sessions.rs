@@ -192,7 +192,7 @@ mod tests {
         let (repo, call) = (host.repo(), host.call());
         let user = User {
             id: new_id(),
-            email: "anna@example.com".into(),
+            email: Some("anna@example.com".into()),
             display_name: "Anna".into(),
             ..User::default()
         };

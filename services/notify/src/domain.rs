@@ -26,11 +26,18 @@ const LONGEST_ERROR: usize = 500;
 
 /// How people want to be told who never said how.
 pub(crate) fn default_preferences(user_id: &str) -> Preferences {
-    Preferences { id: user_id.to_owned(), email: true, in_app: true, ..Preferences::default() }
+    Preferences {
+        id: user_id.to_owned(),
+        email: true,
+        in_app: true,
+        sms: true,
+        push: true,
+        ..Preferences::default()
+    }
 }
 
 /// What people may choose, by proto name.
-const CHOICES: [&str; 3] = ["email", "in_app", "locale"];
+const CHOICES: [&str; 5] = ["email", "in_app", "sms", "push", "locale"];
 
 /// The choices that a change of preferences is about: those that the mask names (proto or JSON spelling, `*` for all),
 /// else those that are set.
@@ -39,7 +46,7 @@ pub(crate) fn chosen(asked: &Preferences, mask: &[String]) -> Result<Vec<&'stati
         let set = asked.populated();
         let chosen: Vec<_> = CHOICES.into_iter().filter(|choice| set.contains(choice)).collect();
         if chosen.is_empty() {
-            let text = "is required where nothing is set: name what becomes false or empty, of email, inApp and locale";
+            let text = "is required where nothing is set: name what becomes false or empty, of email, inApp, sms, push and locale";
             return Err(Error::invalid("updateMask", text));
         }
         return Ok(chosen);
@@ -47,7 +54,7 @@ pub(crate) fn chosen(asked: &Preferences, mask: &[String]) -> Result<Vec<&'stati
     let names =
         |path: &str, choice: &str| path == "*" || path == choice || (path == "inApp" && choice == "in_app");
     if let Some(path) = mask.iter().find(|path| !CHOICES.iter().any(|choice| names(path, choice))) {
-        let text = format!("`{path}` cannot be changed; what can is email, inApp and locale");
+        let text = format!("`{path}` cannot be changed; what can is email, inApp, sms, push and locale");
         return Err(Error::invalid("updateMask", text));
     }
     Ok(CHOICES.into_iter().filter(|choice| mask.iter().any(|path| names(path, choice))).collect())
@@ -79,11 +86,12 @@ pub(crate) fn told(
         locale: words.language.code().to_owned(),
         ..Notification::default()
     });
-    let email = preferences.email.then(|| Email {
+    let address = person.email.clone().filter(|_| preferences.email);
+    let email = address.map(|address| Email {
         id: new_id(),
         user_id: person.id.clone(),
         event_id: event_id.to_owned(),
-        address: person.email.clone(),
+        address,
         subject: words.title,
         text: words.text,
         html: words.html,

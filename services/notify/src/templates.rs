@@ -221,6 +221,7 @@ pub(crate) mod tests {
             name: name.to_owned(),
             quantity,
             price: rubles(price),
+            ..OrderItem::default()
         };
         Order {
             id: "0193a000-0000-7000-8000-000000000001".to_owned(),
@@ -238,7 +239,7 @@ pub(crate) mod tests {
     pub(crate) fn person() -> User {
         User {
             id: "0193a000-0000-7000-8000-0000000000aa".to_owned(),
-            email: "aigul@example.com".to_owned(),
+            email: Some("aigul@example.com".to_owned()),
             display_name: "Айгүл <script>".to_owned(),
             locale: "kk".to_owned(),
             ..User::default()

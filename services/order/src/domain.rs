@@ -60,6 +60,7 @@ pub(crate) fn draft(user_id: &str, lines: &[Line], products: &[Product]) -> Resu
             name: product.name.clone(),
             quantity: line.quantity,
             price: Some(price.clone()),
+            ..OrderItem::default()
         });
     }
     let total = Money {

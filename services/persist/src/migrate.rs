@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0008_webhook", include_str!("../migrations/0008_webhook.sql")),
     ("0009_relay", include_str!("../migrations/0009_relay.sql")),
     ("0010_history", include_str!("../migrations/0010_history.sql")),
+    ("0011_restaurant", include_str!("../migrations/0011_restaurant.sql")),
 ];
 
 /// The number of the lock that keeps two migrations apart.

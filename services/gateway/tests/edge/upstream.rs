@@ -186,7 +186,7 @@ impl IdentityService for Mesh {
         request: Request<identity::GetMeRequest>,
     ) -> Result<Response<identity::GetMeResponse>, Status> {
         self.note(&request);
-        let user = identity::User { email: "anna@example.com".into(), ..Default::default() };
+        let user = identity::User { email: Some("anna@example.com".into()), ..Default::default() };
         Ok(Response::new(identity::GetMeResponse { user: Some(user) }))
     }
 

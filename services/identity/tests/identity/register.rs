@@ -15,7 +15,7 @@ async fn a_person_registers_and_is_who_their_token_says() {
     let answer = register(&edge, &email.to_uppercase()).await;
     let user = answer.user.unwrap();
     assert_eq!(
-        (user.email.as_str(), user.display_name.as_str(), user.locale.as_str(), user.version),
+        (user.email(), user.display_name.as_str(), user.locale.as_str(), user.version),
         (email.as_str(), "Anna", "ru", 1)
     );
     assert!(user.create_time.is_some() && user.roles.is_empty());

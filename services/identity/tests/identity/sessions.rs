@@ -21,7 +21,7 @@ async fn a_refresh_token_is_good_once_and_a_reused_one_ends_its_family() {
     let other_device = login(&edge, &email, PASSWORD).await.unwrap();
 
     let second = refresh(&edge, &first.refresh_token).await.unwrap();
-    assert_eq!(second.user.as_ref().unwrap().email, email);
+    assert_eq!(second.user.as_ref().unwrap().email(), email);
     assert_ne!(second.refresh_token, first.refresh_token);
     let third = refresh(&edge, &second.refresh_token).await.unwrap();
     edge.clone().get_me(with_token(&third.access_token, GetMeRequest {})).await.unwrap();

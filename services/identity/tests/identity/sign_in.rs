@@ -16,7 +16,7 @@ async fn somebody_unknown_and_a_wrong_password_look_the_same() {
     let email = fresh_email();
     register(&edge, &email).await;
     let user = login(&edge, &email.to_uppercase(), PASSWORD).await.unwrap().user.unwrap();
-    assert_eq!(user.email, email);
+    assert_eq!(user.email(), email);
 
     let wrong = login(&edge, &email, "correct horse").await.unwrap_err();
     let unknown = login(&edge, &fresh_email(), PASSWORD).await.unwrap_err();

@@ -36,7 +36,7 @@ async fn of_many_senders_one_sends_and_writes_it_down() {
     let email = world.all::<Email>(&person.id).await.remove(0);
     assert_eq!((email.status(), email.attempts, email.lease_time), (EmailStatus::Sent, 1, None));
     assert!(email.send_time.is_some());
-    let messages = post.messages_to(&person.email).await;
+    let messages = post.messages_to(person.email.as_deref().unwrap()).await;
     assert_eq!((messages.len(), &messages[0]["deliveries"]), (1, &serde_json::json!(1)), "{messages:?}");
 }
 

@@ -68,7 +68,7 @@ impl World {
     /// Somebody who reads Kazakh.
     pub async fn person(&self) -> identity::User {
         let id = new_id();
-        let person = identity::User { email: format!("{id}@example.com"), id, ..person() };
+        let person = identity::User { email: Some(format!("{id}@example.com")), id, ..person() };
         self.repo.commit(&self.call(), Commit::new().insert(&person)).await.unwrap();
         person
     }

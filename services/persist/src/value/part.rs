@@ -165,10 +165,13 @@ mod tests {
     #[test]
     fn a_part_survives() {
         let price = Money { amount_minor: i64::MAX, currency: "RUB".into() };
-        let item =
-            OrderItem {
-                product_id: "p".into(), name: "Чай \"A\"".into(), quantity: -3, price: Some(price)
-            };
+        let item = OrderItem {
+            product_id: "p".into(),
+            name: "Чай \"A\"".into(),
+            quantity: -3,
+            price: Some(price),
+            ..OrderItem::default()
+        };
         let order = Order { items: vec![item.clone(), OrderItem::default(), item], ..Order::default() };
         let entity = annotations::pool().get_message_by_name("artel.order.v1.Order").unwrap();
         let field = entity.get_field_by_name("items").unwrap();

@@ -257,7 +257,7 @@ async fn the_change_log_says_who_changed_what_without_secrets() {
     let bench = Bench::new().await;
     let client = bench.client();
     let product = product("Чай", 5);
-    let user = User { id: new_id(), email: "anna@example.com".into(), ..User::default() };
+    let user = User { id: new_id(), email: Some("anna@example.com".into()), ..User::default() };
     let credential =
         Credential { id: user.id.clone(), password_hash: "$argon2id$secret".into(), ..Credential::default() };
     client.commit(vec![insert(&product), insert(&user), insert(&credential)]).await.unwrap();

@@ -155,6 +155,7 @@ pub fn order(number: &str) -> Order {
         name: name.into(),
         quantity,
         price: rubles(5),
+        ..OrderItem::default()
     };
     Order {
         id: new_id(),

@@ -40,7 +40,7 @@ async fn a_row_of_another_workspace_is_not_there() {
     other.commit(vec![insert(&Product { name: "Другой".into(), ..product.clone() })]).await.unwrap();
     assert_eq!(own.get::<Product>(&product.id).await.unwrap().name, "Чай");
     // What is global is the same for all.
-    let user = User { id: new_id(), email: "anna@example.com".into(), ..User::default() };
+    let user = User { id: new_id(), email: Some("anna@example.com".into()), ..User::default() };
     own.commit(vec![insert(&user)]).await.unwrap();
     assert_eq!(other.get::<User>(&user.id).await.unwrap().email, user.email);
     let taken = User { id: new_id(), ..user };

@@ -90,7 +90,7 @@ impl Random {
 
     fn user(&mut self) -> User {
         let email = format!("{}@example.com", self.below(4));
-        User { id: self.id(16, 4), email, roles: vec!["a".into()], ..User::default() }
+        User { id: self.id(16, 4), email: Some(email), roles: vec!["a".into()], ..User::default() }
     }
 
     fn mutation(&mut self, is_first_workspace: bool) -> Mutation {

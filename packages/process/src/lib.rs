@@ -1,0 +1,1 @@
+//! Work in steps that outlives the process that does it.

@@ -1,0 +1,11 @@
+//! Money: payments as sagas over the kitchen, the points, the bank, the printer and the order; refunds; receipts.
+
+use artel_handle::{Host, Service};
+
+/// The service `billing`.
+///
+/// # Errors
+/// None today; the signature is that of every service.
+pub async fn service(_host: Host) -> anyhow::Result<Service> {
+    Ok(Service::new("billing"))
+}
