@@ -10,6 +10,7 @@ mod api;
 #[cfg(test)]
 mod asked_tests;
 mod authenticate;
+mod created;
 mod deadline;
 #[cfg(test)]
 mod discovery_tests;
@@ -44,6 +45,7 @@ pub use access::Access;
 pub use api::Api;
 pub use artel_client::{Call, User};
 pub use artel_config::{Section, Shape};
+pub use created::created;
 pub use host::{Host, MESH_DEFAULTS, MESH_SECTION, Mesh};
 pub use job::Job;
 pub use keys::{Claims, Keys};
