@@ -1,5 +1,12 @@
 //! Money: payments as sagas over the kitchen, the points, the bank, the printer and the order; refunds; receipts.
 
+#[allow(dead_code)]
+mod acquirer;
+#[allow(dead_code)]
+mod outside;
+#[allow(dead_code)]
+mod printer;
+
 use artel_handle::{Host, Service};
 
 /// The service `billing`.
