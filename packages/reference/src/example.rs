@@ -252,7 +252,8 @@ fn object(message: &MessageDescriptor, depth: usize) -> Value {
         let optional = rules.gte.is_some() && field.name() == "stock";
         let skip = matches!(field.name(), "update_mask" | "page_token" | "old_price")
             || field.supports_presence() && !matches!(field.kind(), Kind::Message(_));
-        if entity && (given && depth > 0 || !rules.required && !optional) || skip {
+        let needed = rules.required || rules.min_items > 0 || optional;
+        if entity && (given && depth > 0 || !needed) || skip {
             continue;
         }
         members.insert(field.json_name().to_owned(), value(&field, depth + 1));
@@ -308,6 +309,13 @@ fn text(name: &str, format: Format) -> &'static str {
         (_, "number") => "A-4F9K2B7C",
         (_, "email") => "anna@example.com",
         (_, "currency") => "RUB",
+        (_, "phone") => "+77011234567",
+        (_, "code") => "123456",
+        (_, "ru") => "Чайник",
+        (_, "kk") => "Шәйнек",
+        (_, "en") => "Teapot",
+        (_, "unit") => "g",
+        (_, "action") => "boil",
         (_, "locale") => "ru",
         (_, "access_token") => "eyJhbGciOiJFUzI1NiJ9…",
         (_, "next_page_token") => "",

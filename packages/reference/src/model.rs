@@ -14,7 +14,7 @@ use crate::fields;
 /// A service.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// Its name in the mesh: `order`.
+    /// Its name in the mesh, and behind it its own where the mesh's service has others: `order`, `order-dining`.
     pub name: String,
     /// Its gRPC name: `artel.order.v1.OrderService`.
     pub full_name: String,
@@ -35,6 +35,8 @@ pub struct Method {
     pub access: Access,
     /// True where a second time changes nothing.
     pub idempotent: bool,
+    /// True where REST answers 201 when something was made.
+    pub created: bool,
     /// True where the request is a stream.
     pub streams_in: bool,
     /// True where the answer is a stream.
@@ -165,9 +167,10 @@ pub fn read(pool: &DescriptorPool) -> Vec<Service> {
 }
 
 fn service(descriptor: &ServiceDescriptor) -> Service {
-    let name = descriptor.package_name().split('.').nth(1).unwrap_or_default().to_owned();
+    let domain = descriptor.package_name().split('.').nth(1).unwrap_or_default();
+    let own = descriptor.name().trim_end_matches("Service").to_lowercase();
     Service {
-        name,
+        name: if own == domain { own } else { format!("{domain}-{own}") },
         full_name: descriptor.full_name().to_owned(),
         comment: comments::above(&descriptor.parent_file(), descriptor.path()),
         methods: descriptor.methods().map(|descriptor| method(&descriptor)).collect(),
@@ -192,6 +195,7 @@ fn method(descriptor: &MethodDescriptor) -> Method {
         refusals: refusals(&comment, options.access(), checked, keyed, access.is_public()),
         comment,
         idempotent: options.idempotent,
+        created: options.created,
         streams_in: descriptor.is_client_streaming(),
         streams_out: descriptor.is_server_streaming(),
         request,

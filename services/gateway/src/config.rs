@@ -60,6 +60,7 @@ pub struct GatewayConfig {
     pub connect_timeout_ms: u64,
     /// Most requests under way to one service.
     pub max_requests: u32,
+    pub max_streams: u32,
     /// Most requests that wait for a connection to one service.
     pub max_pending_requests: u32,
     /// Most retries of one call.
@@ -146,6 +147,7 @@ impl GatewayConfig {
             ((1..=96).contains(&self.max_headers_kib), "max_headers_kib", "must be 1 to 96"),
             (self.max_headers >= 20, "max_headers", "must be at least 20"),
             (self.max_requests > 0, "max_requests", "must be greater than 0"),
+            (self.max_streams > 0, "max_streams", "must be greater than 0"),
             (self.max_pending_requests > 0, "max_pending_requests", "must be greater than 0"),
             (self.max_retries <= 10, "max_retries", "must be at most 10"),
             (self.retry_budget_percent <= 100, "retry_budget_percent", "must be at most 100"),

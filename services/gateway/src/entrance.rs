@@ -1,12 +1,12 @@
-//! The methods by which people come in and go: they take passwords and refresh tokens, and give out tokens.
+//! The methods by which people come in and go: they take passwords, codes and refresh tokens, and give out tokens.
 
 /// Such a method. What holds for them alone: an access token that is sent along is not looked at, since an expired one
 /// is why they are called; answers are not compressed; sign-in, sign-up and refresh have limits of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entrance {
-    /// By password.
+    /// By password, or by a code that was sent to a phone.
     SignIn,
-    /// For the first time.
+    /// For the first time, or by phone.
     SignUp,
     /// By refresh token.
     Refresh,
@@ -14,11 +14,13 @@ pub enum Entrance {
     SignOut,
 }
 
-const ENTRANCES: [(&str, Entrance); 4] = [
+const ENTRANCES: [(&str, Entrance); 6] = [
     ("artel.identity.v1.IdentityService.Login", Entrance::SignIn),
     ("artel.identity.v1.IdentityService.Register", Entrance::SignUp),
     ("artel.identity.v1.IdentityService.Refresh", Entrance::Refresh),
     ("artel.identity.v1.IdentityService.Logout", Entrance::SignOut),
+    ("artel.identity.v1.GuestService.QuickAuth", Entrance::SignUp),
+    ("artel.identity.v1.GuestService.ConfirmCode", Entrance::SignIn),
 ];
 
 impl Entrance {

@@ -16,6 +16,9 @@ pub const GATEWAY: &str = "gateway";
 /// The Consul name of the service that takes what systems outside send, by plain HTTP.
 pub const WEBHOOK: &str = "webhook";
 
+/// The Consul name of the service that sends the board's events, by plain HTTP.
+pub const BOARD: &str = "order";
+
 /// Every method that may be called from outside, in the order of the contracts.
 #[derive(Debug, Clone)]
 pub struct Surface {
@@ -40,6 +43,8 @@ pub struct Method {
     pub idempotent: bool,
     /// True where either side is a stream.
     pub streaming: bool,
+    /// True where REST answers 201 when the service says that something was made.
+    pub created: bool,
     /// Its REST paths.
     pub bindings: Vec<Binding>,
 }
@@ -97,6 +102,7 @@ impl Surface {
                     open,
                     idempotent: options.idempotent,
                     streaming: method.is_client_streaming() || method.is_server_streaming(),
+                    created: options.created,
                     bindings: bindings(&method)?,
                 });
             }
@@ -110,8 +116,15 @@ impl Surface {
         self.methods
             .iter()
             .map(|method| method.host.clone())
-            .chain([GATEWAY.to_owned(), WEBHOOK.to_owned()])
+            .chain([GATEWAY, WEBHOOK, BOARD].map(str::to_owned))
             .collect()
+    }
+
+    /// The names in Consul of those that stream.
+    #[must_use]
+    pub fn streaming_hosts(&self) -> BTreeSet<String> {
+        let streaming = self.methods.iter().filter(|method| method.streaming);
+        streaming.map(|method| method.host.clone()).chain([BOARD.to_owned()]).collect()
     }
 
     /// The gRPC services that have REST paths.

@@ -27,6 +27,9 @@ const SHARED: [(&str, u16); 9] = [
 pub fn build(schemas: &mut Schemas, method: &Method, binding: &Binding) -> Value {
     let mut answers = Map::new();
     answers.insert("200".to_owned(), success(schemas, method));
+    if method.created {
+        answers.insert("201".to_owned(), success(schemas, method));
+    }
     // Whatever a method refuses, its path and query may be wrong before it.
     let mut own: BTreeMap<u16, Vec<Reason>> =
         [400, 401, 429, 500, 503, 504].map(|status| (status, Vec::new())).into();

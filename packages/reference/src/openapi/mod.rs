@@ -1,6 +1,7 @@
-//! OpenAPI 3.1: everything that REST can call and the door for webhooks, for tools.
+//! OpenAPI 3.1: everything that REST can call, the door for webhooks and the board's events, for tools.
 
 mod answers;
+mod board;
 mod operation;
 mod webhooks;
 
@@ -15,7 +16,7 @@ use crate::schema::{Schemas, title};
 const TOKEN: &str = "accessToken";
 const INTRODUCTION: &str = include_str!("introduction.md");
 
-/// The document of every REST path, and of the door for systems outside.
+/// The document of every REST path, of the door for systems outside, and of the board's events.
 #[must_use]
 pub fn openapi(services: &[Service]) -> Value {
     let services: Vec<&Service> = services.iter().filter(|service| is_public(service)).collect();
@@ -32,6 +33,7 @@ pub fn openapi(services: &[Service]) -> Value {
         }
     }
     paths.insert(webhooks::PATH.to_owned(), webhooks::path());
+    paths.insert(board::PATH.to_owned(), board::path());
     let mut components = schemas.into_components();
     components.extend(answers::schemas());
     json!({

@@ -34,12 +34,30 @@ pub fn service(name: &str, config: &GatewayConfig) -> cluster::Cluster {
         ignore_health_on_host_removal: true,
         outlier_detection: Some(outliers()),
         circuit_breakers: Some(cluster::CircuitBreakers {
-            thresholds: vec![limits(config)],
+            thresholds: vec![limits(config.max_requests, config)],
             ..Default::default()
         }),
         typed_extension_protocol_options: http2(),
         ..Default::default()
     }
+}
+
+/// The name of the cluster for a service's streams.
+pub fn streams_of(service: &str) -> String {
+    format!("{service}-streams")
+}
+
+/// The same instances again, for streams: they stay for days and must not use up what requests may.
+pub fn streams(name: &str, config: &GatewayConfig) -> cluster::Cluster {
+    let mut cluster = service(name, config);
+    cluster.name = streams_of(name);
+    if let Some(found) = &mut cluster.eds_cluster_config {
+        found.service_name = name.to_owned();
+    }
+    if let Some(breakers) = &mut cluster.circuit_breakers {
+        breakers.thresholds = vec![limits(config.max_streams, config)];
+    }
+    cluster
 }
 
 /// The cluster that leads back to Envoy's own door.
@@ -109,11 +127,11 @@ fn outliers() -> cluster::OutlierDetection {
     }
 }
 
-fn limits(config: &GatewayConfig) -> cluster::circuit_breakers::Thresholds {
+fn limits(max_requests: u32, config: &GatewayConfig) -> cluster::circuit_breakers::Thresholds {
     cluster::circuit_breakers::Thresholds {
         max_connections: number(1024),
         max_pending_requests: number(config.max_pending_requests),
-        max_requests: number(config.max_requests),
+        max_requests: number(max_requests),
         retry_budget: Some(cluster::circuit_breakers::thresholds::RetryBudget {
             budget_percent: percent(f64::from(config.retry_budget_percent)),
             min_retry_concurrency: number(10),

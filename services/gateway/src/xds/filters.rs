@@ -1,4 +1,4 @@
-//! What a request goes through, in order: names, origin, HEAD, compression, gRPC-Web, token, size, limits, body, JSON,
+//! What a request goes through, in order: names, origin, scripts, compression, gRPC-Web, token, size, limits, body, JSON,
 //! and away.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use prost::{Message, Name};
 
 use super::pack::{self, number, seconds, span};
 use super::replies::FAILURE;
-use super::{clusters, compression, head, ids, rations};
+use super::{clusters, compression, ids, rations, script};
 use crate::config::GatewayConfig;
 use crate::surface::Surface;
 
@@ -43,7 +43,7 @@ const AUDIENCE: &str = "artel";
 pub fn build(surface: &Surface, config: &GatewayConfig, tls: bool) -> Vec<hcm::HttpFilter> {
     let mut filters = ids::filters(config, tls);
     filters.push(filter(CORS, &cors::Cors {}));
-    filters.push(head::filter());
+    filters.push(script::filter());
     filters.extend(compression::filters(config));
     filters.extend([
         // Before anything that may refuse: a browser's gRPC client must be able to read the refusal.

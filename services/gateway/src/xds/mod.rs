@@ -3,15 +3,18 @@
 
 mod clusters;
 mod compression;
+mod created;
 mod endpoints;
 mod filters;
 mod head;
 mod ids;
 mod listener;
 mod pack;
+mod plain;
 mod rations;
 mod replies;
 mod routes;
+mod script;
 mod server;
 mod session;
 mod snapshot;

@@ -10,15 +10,13 @@ use envoy_types::pb::envoy::extensions::filters::http::jwt_authn::v3 as jwt;
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::google::protobuf::Any;
 
-use super::pack::{
-    self, header, header_if_absent, header_is, header_present, millis, number, seconds, span, truth,
-};
-use super::{clusters, compression, filters, head, rations};
+use super::pack::{self, header_if_absent, header_is, millis, number, seconds, span, truth};
+use super::{clusters, compression, created, filters, head, plain, rations};
 use crate::config::GatewayConfig;
 use crate::entrance::Entrance;
-use crate::surface::{GATEWAY, Method, Surface, WEBHOOK};
+use crate::surface::{Method, Surface};
 use crate::template::{PathMatch, Template};
-use crate::{authz, limiter, pages, request};
+use crate::{authz, limiter, request};
 
 /// The one route table.
 pub const NAME: &str = "edge";
@@ -26,20 +24,15 @@ pub const NAME: &str = "edge";
 /// By how much Envoy's patience ends before the service's, so that it is Envoy who says so, always in the same words.
 const MARGIN_MS: u64 = 100;
 
-const REFLECTION: [&str; 2] = [
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-];
-
 /// The route table. What is not in it does not exist: INTERNAL methods have no route.
 pub fn build(surface: &Surface, config: &GatewayConfig) -> route::RouteConfiguration {
-    let mut routes = vec![preflight()];
+    let mut routes = vec![plain::preflight()];
     routes.extend(surface.methods.iter().map(|method| grpc(method, config)));
-    routes.extend(REFLECTION.iter().map(|path| reflection(path, config)));
+    routes.extend(plain::reflection(config));
     routes.extend(rest(surface, config));
-    routes.push(webhooks(config));
-    routes.extend(reference(config));
-    routes.push(nothing());
+    routes.extend([plain::webhooks(config), plain::board(config)]);
+    routes.extend(plain::reference(config));
+    routes.push(plain::nothing());
     let host = route::VirtualHost {
         name: NAME.to_owned(),
         domains: vec!["*".to_owned()],
@@ -59,7 +52,12 @@ fn grpc(method: &Method, config: &GatewayConfig) -> route::Route {
         ..Default::default()
     };
     let settings = filter_settings(method, config);
-    route::Route { name: method.full_name.clone(), ..call(method, matched, settings, true, config) }
+    route::Route {
+        name: method.full_name.clone(),
+        // Of REST's alone.
+        response_headers_to_remove: method.created.then(|| created::STATUS.to_owned()).into_iter().collect(),
+        ..call(method, matched, settings, true, config)
+    }
 }
 
 /// All REST paths, fixed ones first; behind each the answer for the HTTP methods that it does not take.
@@ -80,9 +78,10 @@ fn rest(surface: &Surface, config: &GatewayConfig) -> Vec<route::Route> {
             matched.headers = vec![header_is(":method", pack::exactly(&binding.verb))];
             let name = format!("{}#{index}", method.full_name);
             let subject = request::subject(&method.full_name, *index);
-            let route = |matched| route::Route {
-                name: name.clone(),
-                ..call(method, matched, filter_settings(method, config), false, config)
+            let route = |matched| {
+                let mut settings = filter_settings(method, config);
+                settings.extend(method.created.then(created::on));
+                route::Route { name: name.clone(), ..call(method, matched, settings, false, config) }
             };
             let checked = |matched| read_first(route(matched), subject.clone(), method, config);
             if binding.verb == "GET" && !method.streaming {
@@ -107,12 +106,12 @@ fn rest(surface: &Surface, config: &GatewayConfig) -> Vec<route::Route> {
         if group.iter().any(|(method, _, binding)| binding.verb == "GET" && !method.streaming) {
             verbs.push("HEAD");
         }
-        routes.push(not_allowed(&first.template, &verbs.join(", ")));
+        routes.push(plain::not_allowed(&first.template, &verbs.join(", ")));
     }
     routes
 }
 
-fn path(template: &Template) -> route::RouteMatch {
+pub fn path(template: &Template) -> route::RouteMatch {
     let specifier = match template.path_match() {
         PathMatch::Exact(path) => route::route_match::PathSpecifier::Path(path),
         PathMatch::Regex(regex) => route::route_match::PathSpecifier::SafeRegex(pack::regex(&regex)),
@@ -129,7 +128,7 @@ fn call(
     config: &GatewayConfig,
 ) -> route::Route {
     let mut action = if method.streaming {
-        streaming(&method.host, Some(retries(method, config)), config)
+        streaming(clusters::streams_of(&method.host), Some(retries(method, config)), config)
     } else {
         let timeout = span(config.timeout());
         route::RouteAction {
@@ -165,9 +164,13 @@ fn call(
 }
 
 /// As long as it takes, but not silent for long.
-fn streaming(host: &str, retries: Option<route::RetryPolicy>, config: &GatewayConfig) -> route::RouteAction {
+pub fn streaming(
+    cluster: String,
+    retries: Option<route::RetryPolicy>,
+    config: &GatewayConfig,
+) -> route::RouteAction {
     route::RouteAction {
-        cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(host.to_owned())),
+        cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(cluster)),
         timeout: seconds(0),
         idle_timeout: span(config.idle_timeout()),
         retry_policy: retries,
@@ -205,10 +208,7 @@ fn retries(method: &Method, config: &GatewayConfig) -> route::RetryPolicy {
 fn filter_settings(method: &Method, config: &GatewayConfig) -> HashMap<String, Any> {
     let mut settings = HashMap::new();
     if Entrance::of(&method.full_name).is_some() {
-        let nothing = jwt::PerRouteConfig {
-            requirement_specifier: Some(jwt::per_route_config::RequirementSpecifier::Disabled(true)),
-        };
-        settings.insert(filters::JWT.to_owned(), pack::any(&nothing));
+        settings.insert(filters::JWT.to_owned(), pack::any(&plain::no_token()));
         settings.extend(compression::off(config));
     } else if !method.open {
         let required = jwt::PerRouteConfig {
@@ -224,7 +224,7 @@ fn filter_settings(method: &Method, config: &GatewayConfig) -> HashMap<String, A
     settings
 }
 
-fn unbuffered() -> buffer::BufferPerRoute {
+pub fn unbuffered() -> buffer::BufferPerRoute {
     buffer::BufferPerRoute { r#override: Some(buffer::buffer_per_route::Override::Disabled(true)) }
 }
 
@@ -249,148 +249,6 @@ fn read_first(
     };
     route.typed_per_filter_config.insert(filters::EXT_AUTHZ.to_owned(), pack::any(&settings));
     route
-}
-
-/// A browser's question whether it may ask. The CORS filter answers it, but only where there is a route to a cluster.
-fn preflight() -> route::Route {
-    let matched = route::RouteMatch {
-        path_specifier: Some(route::route_match::PathSpecifier::Prefix("/".to_owned())),
-        headers: vec![
-            header_is(":method", pack::exactly("OPTIONS")),
-            header_present("access-control-request-method", true),
-            header_present("origin", true),
-        ],
-        ..Default::default()
-    };
-    let action = route::RouteAction {
-        cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(clusters::XDS.to_owned())),
-        ..Default::default()
-    };
-    plain("preflight", matched, route::route::Action::Route(action))
-}
-
-/// The gateway answers beside its control plane: there it shows only what is public.
-fn reflection(path: &str, config: &GatewayConfig) -> route::Route {
-    let matched = route::RouteMatch {
-        path_specifier: Some(route::route_match::PathSpecifier::Path(path.to_owned())),
-        ..Default::default()
-    };
-    let mut action = streaming(clusters::XDS, None, config);
-    action.rate_limits = rations::of("reflection", true, config);
-    let mut route = plain("reflection", matched, route::route::Action::Route(action));
-    route.typed_per_filter_config.insert(filters::BUFFER.to_owned(), pack::any(&unbuffered()));
-    route
-}
-
-/// What systems outside send, on its way to the byte: whatever it is and whatever tokens it carries, it is none of ours,
-/// and nothing on the way may look into it. It may be tried again elsewhere only where it reached nobody.
-fn webhooks(config: &GatewayConfig) -> route::Route {
-    let matched = route::RouteMatch {
-        path_specifier: Some(route::route_match::PathSpecifier::PathSeparatedPrefix("/webhooks".to_owned())),
-        ..Default::default()
-    };
-    let action = route::RouteAction {
-        cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(WEBHOOK.to_owned())),
-        timeout: span(config.timeout()),
-        rate_limits: rations::of("webhooks", false, config),
-        retry_policy: Some(route::RetryPolicy {
-            retry_on: "connect-failure,refused-stream,reset-before-request".to_owned(),
-            num_retries: number(config.max_retries),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let mut route = plain("webhook", matched, route::route::Action::Route(action));
-    let no_token = jwt::PerRouteConfig {
-        requirement_specifier: Some(jwt::per_route_config::RequirementSpecifier::Disabled(true)),
-    };
-    let size = buffer::Buffer { max_request_bytes: number(config.webhook_max_body_bytes) };
-    let size = buffer::BufferPerRoute { r#override: Some(buffer::buffer_per_route::Override::Buffer(size)) };
-    let off = route::FilterConfig { disabled: true, ..Default::default() };
-    route.typed_per_filter_config.extend([
-        (filters::JWT.to_owned(), pack::any(&no_token)),
-        (filters::BUFFER.to_owned(), pack::any(&size)),
-        (filters::GRPC_WEB.to_owned(), pack::any(&off)),
-    ]);
-    route
-}
-
-/// The reference, and the way to it.
-fn reference(config: &GatewayConfig) -> Vec<route::Route> {
-    let exact = |path: &str| route::RouteMatch {
-        path_specifier: Some(route::route_match::PathSpecifier::Path(path.to_owned())),
-        ..Default::default()
-    };
-    let below = route::RouteMatch {
-        path_specifier: Some(route::route_match::PathSpecifier::PathSeparatedPrefix("/docs".to_owned())),
-        headers: vec![header_is(":method", pack::regex_of("GET|HEAD"))],
-        ..Default::default()
-    };
-    let redirect = route::RedirectAction {
-        response_code: route::redirect_action::RedirectResponseCode::Found as i32,
-        path_rewrite_specifier: Some(route::redirect_action::PathRewriteSpecifier::PathRedirect(
-            "/docs".to_owned(),
-        )),
-        ..Default::default()
-    };
-    let action = route::RouteAction {
-        cluster_specifier: Some(route::route_action::ClusterSpecifier::Cluster(GATEWAY.to_owned())),
-        timeout: span(config.timeout()),
-        retry_policy: Some(route::RetryPolicy {
-            retry_on: "connect-failure,refused-stream,reset".to_owned(),
-            num_retries: number(config.max_retries),
-            ..Default::default()
-        }),
-        rate_limits: rations::of("pages", false, config),
-        ..Default::default()
-    };
-    let mut routes = vec![plain("home", exact("/"), route::route::Action::Redirect(redirect))];
-    for document in pages::DOCUMENTS {
-        let matched = route::RouteMatch {
-            headers: vec![header_is(":method", pack::regex_of("GET|HEAD"))],
-            ..exact(document)
-        };
-        routes.push(plain("document", matched, route::route::Action::Route(action.clone())));
-    }
-    routes.push(plain("reference", below, route::route::Action::Route(action)));
-    routes
-}
-
-fn not_allowed(template: &Template, verbs: &str) -> route::Route {
-    let mut route = answer(
-        "not-allowed",
-        path(template),
-        405,
-        &format!("This path does not take this method; it takes {verbs}."),
-    );
-    route.response_headers_to_add.push(header("allow", verbs));
-    route
-}
-
-fn nothing() -> route::Route {
-    let everything = route::RouteMatch {
-        path_specifier: Some(route::route_match::PathSpecifier::Prefix("/".to_owned())),
-        ..Default::default()
-    };
-    answer("nothing", everything, 404, "There is nothing at this path. What there is stands at /docs.")
-}
-
-/// Envoy's own answer.
-fn answer(name: &str, matched: route::RouteMatch, status: u32, text: &str) -> route::Route {
-    let action = route::DirectResponseAction { status, body: pack::inline(text), ..Default::default() };
-    plain(name, matched, route::route::Action::DirectResponse(action))
-}
-
-/// A route that has nothing to do with any method, so the transcoder keeps its hands off.
-fn plain(name: &str, matched: route::RouteMatch, action: route::route::Action) -> route::Route {
-    let off = route::FilterConfig { disabled: true, ..Default::default() };
-    route::Route {
-        name: name.to_owned(),
-        r#match: Some(matched),
-        action: Some(action),
-        typed_per_filter_config: [(filters::TRANSCODER.to_owned(), pack::any(&off))].into(),
-        ..Default::default()
-    }
 }
 
 fn cors_policy(config: &GatewayConfig) -> cors::CorsPolicy {

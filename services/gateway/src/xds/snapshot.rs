@@ -128,6 +128,10 @@ impl Snapshot {
             let cluster = clusters::service(&host, config);
             snapshot.put(ResourceType::Cluster, &host, Resource::derived(&cluster, &from));
         }
+        for host in surface.streaming_hosts() {
+            let cluster = clusters::streams(&host, config);
+            snapshot.put(ResourceType::Cluster, &cluster.name, Resource::derived(&cluster, &from));
+        }
         let edge = clusters::edge(config);
         snapshot.put(ResourceType::Cluster, clusters::EDGE, Resource::derived(&edge, &from));
         if let Some(collector) = &config.collector {

@@ -316,3 +316,21 @@ async fn the_way_to_the_reference_is_shown() {
     assert!(answer.headers()["location"].to_str().unwrap().ends_with("/docs"));
     assert_eq!(answer.text().await.unwrap(), "");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_is_answered_with_201_and_only_that() {
+    let upstream = Upstream::start().await;
+    let edge = Edge::before(&upstream).await;
+    let post = async |path: &str, body: Value| {
+        let answer = edge.http.post(format!("{}{path}", edge.url)).json(&body).send().await.unwrap();
+        (answer.status().as_u16(), answer.headers().contains_key("x-artel-status"))
+    };
+    for path in ["/api/auth/quick-auth", "/api/v1/auth/quick-auth"] {
+        assert_eq!(post(path, json!({"phone": "+77011234567"})).await, (201, false));
+        assert_eq!(post(path, json!({"phone": "+77011234567", "deviceToken": "known"})).await, (200, false));
+        assert_eq!(post(path, json!({"phone": ""})).await.0, 400);
+    }
+    // A method that is not annotated so answers 200, whatever it says.
+    let confirm = json!({"phone": "+77011234567", "code": "1", "temporaryToken": "t"});
+    assert_eq!(post("/api/auth/confirm", confirm).await.0, 200);
+}
