@@ -10,6 +10,7 @@ mod keys;
 mod migrate;
 mod operator;
 mod replay;
+mod restaurant;
 mod role;
 mod services;
 mod webhooks;
@@ -88,6 +89,9 @@ enum Command {
     /// List what systems outside sent, and what became of it
     #[command(after_help = "Examples:\n  artel webhooks\n  artel webhooks --source bank --status rejected")]
     Webhooks(webhooks::Asked),
+    /// Fill a restaurant's menu and kitchen, and check that all that must hold holds
+    #[command(subcommand, after_help = "Example: artel restaurant check")]
+    Restaurant(restaurant::Action),
     /// Show a service's configuration as it takes effect, secrets masked, or change it in the running mesh
     #[command(
         after_help = "Examples:\n  artel config catalog --origin\n  artel config set catalog.assumed_stock 50"
@@ -147,6 +151,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(action) => return audit::run(action, &cli.endpoints).await,
         Command::Replay(action) => replay::run(action, &cli.endpoints).await,
         Command::Webhooks(asked) => webhooks::run(asked, &cli.endpoints).await,
+        Command::Restaurant(action) => return restaurant::run(action, &cli.endpoints).await,
         Command::Config(args) => config::run(args, cli.config.as_deref(), &cli.endpoints).await,
         Command::Events { json } => events::run(json).await,
         Command::Docs { check, folder } => docs::run(&folder, check).await,
