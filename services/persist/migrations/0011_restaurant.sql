@@ -40,6 +40,7 @@ CREATE TABLE bonus_entries (
     comment text NOT NULL DEFAULT '',
     version bigint NOT NULL,
     create_time timestamptz NOT NULL,
+    reversed bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (workspace_id, id)
 );
 CREATE UNIQUE INDEX bonus_entries_cause_key ON bonus_entries (workspace_id, cause);
