@@ -58,6 +58,7 @@ fn shape(section: &str) -> Option<Shape> {
         "mesh" => MESH_SECTION,
         "persist" => artel_persist::SECTION,
         "identity" => artel_identity::SECTION,
+        "bonus" => artel_bonus::SECTION,
         "catalog" => artel_catalog::SECTION,
         "notify" => artel_notify::SECTION,
         "webhook" => artel_webhook::SECTION,
