@@ -1,5 +1,34 @@
 -- The restaurant: menu, kitchen, points, payments as sagas, receipts, numbers; guests who sign in by phone.
 
+CREATE TABLE board_clocks (
+    workspace_id uuid NOT NULL,
+    id uuid NOT NULL,
+    position bigint NOT NULL DEFAULT 0,
+    version bigint NOT NULL,
+    PRIMARY KEY (workspace_id, id)
+);
+ALTER TABLE board_clocks ENABLE ROW LEVEL SECURITY;
+CREATE POLICY workspace ON board_clocks USING (workspace_id = nullif(current_setting('artel.workspace', true), '')::uuid);
+GRANT SELECT, INSERT, UPDATE, DELETE ON board_clocks TO artel;
+GRANT SELECT ON board_clocks TO artel_system;
+
+CREATE TABLE board_moves (
+    workspace_id uuid NOT NULL,
+    id uuid NOT NULL,
+    position bigint NOT NULL DEFAULT 0,
+    order_id text NOT NULL DEFAULT '',
+    number integer NOT NULL DEFAULT 0,
+    status text NOT NULL DEFAULT 'ORDER_STATUS_UNSPECIFIED'
+        CONSTRAINT board_moves_status_check CHECK (status IN ('ORDER_STATUS_CANCELLED', 'ORDER_STATUS_HANDED_OVER', 'ORDER_STATUS_PAID', 'ORDER_STATUS_PAYING', 'ORDER_STATUS_PLACED', 'ORDER_STATUS_PREPARING', 'ORDER_STATUS_READY', 'ORDER_STATUS_REFUNDED', 'ORDER_STATUS_UNSPECIFIED')),
+    version bigint NOT NULL,
+    PRIMARY KEY (workspace_id, id)
+);
+CREATE UNIQUE INDEX board_moves_position_key ON board_moves (workspace_id, position);
+ALTER TABLE board_moves ENABLE ROW LEVEL SECURITY;
+CREATE POLICY workspace ON board_moves USING (workspace_id = nullif(current_setting('artel.workspace', true), '')::uuid);
+GRANT SELECT, INSERT, UPDATE, DELETE ON board_moves TO artel;
+GRANT SELECT ON board_moves TO artel_system;
+
 CREATE TABLE board_numbers (
     workspace_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -381,6 +410,20 @@ ALTER TABLE refunds ENABLE ROW LEVEL SECURITY;
 CREATE POLICY workspace ON refunds USING (workspace_id = nullif(current_setting('artel.workspace', true), '')::uuid);
 GRANT SELECT, INSERT, UPDATE, DELETE ON refunds TO artel;
 GRANT SELECT ON refunds TO artel_system;
+
+CREATE TABLE released_claims (
+    workspace_id uuid NOT NULL,
+    id uuid NOT NULL,
+    order_id text NOT NULL DEFAULT '',
+    version bigint NOT NULL,
+    create_time timestamptz NOT NULL,
+    PRIMARY KEY (workspace_id, id)
+);
+CREATE INDEX released_claims_create_time_idx ON released_claims (workspace_id, create_time, id);
+ALTER TABLE released_claims ENABLE ROW LEVEL SECURITY;
+CREATE POLICY workspace ON released_claims USING (workspace_id = nullif(current_setting('artel.workspace', true), '')::uuid);
+GRANT SELECT, INSERT, UPDATE, DELETE ON released_claims TO artel;
+GRANT SELECT ON released_claims TO artel_system;
 
 CREATE TABLE reservations (
     workspace_id uuid NOT NULL,
