@@ -66,6 +66,7 @@ enum Command {
     Proto(commands::proto::Args),
     New(commands::new::Args),
     Bench(commands::bench::Args),
+    Demo(commands::demo::Args),
     Events(commands::events::Args),
     /// Waits for its owner's end and cleans up after it (started by `up` itself)
     #[command(hide = true)]
@@ -99,6 +100,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Components(args) => commands::components::run(&State::open(&folder)?, &args),
         Command::Events(args) => commands::events::run(&State::open(&folder)?, &args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Demo(args) => commands::demo::run(State::existing(&folder).ok().as_ref(), &args),
         Command::New(args) => commands::new::run(&args),
         Command::Proto(args) => commands::proto::run(&args),
         Command::Compose(args) => commands::compose::run(&State::open(&folder)?, &args),

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod components;
 pub mod compose;
+pub mod demo;
 pub mod doctor;
 pub mod down;
 pub mod events;
