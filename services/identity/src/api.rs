@@ -1,15 +1,19 @@
 use std::sync::Arc;
 
 use artel_client::Call;
+use artel_handle::created;
+use artel_proto::identity::guest_service_server::GuestService;
 use artel_proto::identity::identity_service_server::IdentityService;
 use artel_proto::identity::{
-    GetKeysRequest, GetKeysResponse, GetMeRequest, GetMeResponse, GrantRoleRequest, GrantRoleResponse,
-    LoginRequest, LoginResponse, LogoutRequest, LogoutResponse, RefreshRequest, RefreshResponse,
-    RegisterRequest, RegisterResponse, RevokeRoleRequest, RevokeRoleResponse, RotateKeysRequest,
+    ConfirmCodeRequest, ConfirmCodeResponse, GetKeysRequest, GetKeysResponse, GetMeRequest, GetMeResponse,
+    GrantRoleRequest, GrantRoleResponse, LoginRequest, LoginResponse, LogoutRequest, LogoutResponse,
+    QuickAuthRequest, QuickAuthResponse, RefreshRequest, RefreshResponse, RegisterRequest, RegisterResponse,
+    RevealCodeRequest, RevealCodeResponse, RevokeRoleRequest, RevokeRoleResponse, RotateKeysRequest,
     RotateKeysResponse, UpdateMeRequest, UpdateMeResponse,
 };
 use tonic::{Request, Response, Status};
 
+use crate::guests::{Entry, Guests};
 use crate::keys::Keyring;
 use crate::people::People;
 use crate::refusal::Refusal;
@@ -17,6 +21,8 @@ use crate::sessions::Sessions;
 
 /// The name that operators' calls go by.
 const OPERATOR: &str = "operator";
+/// The service that sends codes.
+const NOTIFY: &str = "notify";
 
 /// The gRPC methods of `identity`.
 pub(crate) struct Identity {
@@ -109,6 +115,57 @@ impl IdentityService for Identity {
     ) -> Result<Response<RotateKeysResponse>, Status> {
         self.keyring.rotate(operator(&request)?).await?;
         Ok(Response::new(RotateKeysResponse { keys: self.keyring.published().await? }))
+    }
+}
+
+/// The gRPC methods for guests.
+pub(crate) struct GuestEntrance(pub(crate) Arc<Guests>);
+
+#[tonic::async_trait]
+impl GuestService for GuestEntrance {
+    async fn quick_auth(
+        &self,
+        request: Request<QuickAuthRequest>,
+    ) -> Result<Response<QuickAuthResponse>, Status> {
+        match self.0.enter(Call::of(&request)?, request.metadata(), request.get_ref()).await? {
+            Entry::SignedIn(it) => Ok(Response::new(QuickAuthResponse {
+                user: Some(it.user),
+                access_token: it.access_token,
+                refresh_token: it.refresh_token,
+                expires_in: it.expires_in,
+                ..QuickAuthResponse::default()
+            })),
+            Entry::Code(sent) => Ok(created(QuickAuthResponse {
+                temporary_token: sent.temporary_token,
+                code_expires_in: sent.expires_in,
+                ..QuickAuthResponse::default()
+            })),
+        }
+    }
+
+    async fn confirm_code(
+        &self,
+        request: Request<ConfirmCodeRequest>,
+    ) -> Result<Response<ConfirmCodeResponse>, Status> {
+        let it = self.0.confirm(Call::of(&request)?, request.metadata(), request.get_ref()).await?;
+        Ok(Response::new(ConfirmCodeResponse {
+            user: Some(it.signed_in.user),
+            access_token: it.signed_in.access_token,
+            refresh_token: it.signed_in.refresh_token,
+            expires_in: it.signed_in.expires_in,
+            device_token: it.device_token,
+        }))
+    }
+
+    async fn reveal_code(
+        &self,
+        request: Request<RevealCodeRequest>,
+    ) -> Result<Response<RevealCodeResponse>, Status> {
+        let call = Call::of(&request)?;
+        if call.service != NOTIFY {
+            return Err(artel_util::Error::from(Refusal::NotifyOnly).into());
+        }
+        Ok(Response::new(self.0.codes.reveal(call, &request.get_ref().id).await?))
     }
 }
 

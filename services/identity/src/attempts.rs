@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use artel_cache::{Decision, Throttle};
 use artel_handle::Live;
+use futures::future::join_all;
 use sha2::{Digest as _, Sha256};
 use tonic::metadata::MetadataMap;
 
 use crate::refusal::Refusal;
-use crate::settings::Settings;
+use crate::settings::{Limits, Settings};
 
 /// What Envoy saw at the other end of the connection; it replaces what a caller wrote there.
 const ENVOY_ADDRESS: &str = "x-envoy-external-address";
@@ -27,7 +28,8 @@ pub(crate) struct Attempts {
 
 /// Who tries to sign in: the keys they are counted under.
 pub(crate) struct Attempt {
-    email: String,
+    /// Absent for one who guesses a code: that has a few tries of its own.
+    email: Option<String>,
     address: Option<String>,
 }
 
@@ -36,10 +38,19 @@ impl Attempt {
     pub(crate) fn new(email: &str, metadata: &MetadataMap) -> Self {
         // Redis is no place for people's addresses.
         let digest = Sha256::digest(email.as_bytes());
-        Self {
-            email: format!("email:{}", hex::encode(&digest[..16])),
-            address: network_address(metadata).map(|address| format!("address:{address}")),
-        }
+        Self { email: Some(format!("email:{}", hex::encode(&digest[..16]))), ..Self::at_a_code(metadata) }
+    }
+
+    /// At a code, from wherever the request says it comes.
+    pub(crate) fn at_a_code(metadata: &MetadataMap) -> Self {
+        let address = network_address(metadata).map(|address| format!("address:{address}"));
+        Self { email: None, address }
+    }
+
+    /// The keys it is counted under, each with how many are allowed.
+    fn keys(&self, limits: &Limits) -> impl Iterator<Item = (&String, u32)> {
+        let by_email = self.email.iter().map(|key| (key, limits.per_email));
+        by_email.chain(self.address.iter().map(|key| (key, limits.per_address)))
     }
 }
 
@@ -51,42 +62,28 @@ impl Attempts {
     /// Refuses where too many failed.
     pub(crate) async fn check(&self, attempt: &Attempt) -> Result<(), Refusal> {
         let limits = self.settings.get().attempts;
-        let window = limits.window();
-        let by_email = self.throttle.look(&attempt.email, limits.per_email, window);
-        let by_address = async {
-            match &attempt.address {
-                Some(address) => Some(self.throttle.look(address, limits.per_address, window).await),
-                None => None,
-            }
-        };
-        let (by_email, by_address) = tokio::join!(by_email, by_address);
-        judge([Some(by_email), by_address])
+        let looks = attempt.keys(&limits).map(|(key, limit)| self.throttle.look(key, limit, limits.window()));
+        judge(join_all(looks).await)
     }
 
     /// Counts a failure; refuses where that was one too many.
     pub(crate) async fn fail(&self, attempt: &Attempt) -> Result<(), Refusal> {
         let limits = self.settings.get().attempts;
-        let window = limits.window();
-        let by_email = self.throttle.hit(&attempt.email, limits.per_email, window);
-        let by_address = async {
-            match &attempt.address {
-                Some(address) => Some(self.throttle.hit(address, limits.per_address, window).await),
-                None => None,
-            }
-        };
-        let (by_email, by_address) = tokio::join!(by_email, by_address);
-        judge([Some(by_email), by_address])
+        let hits = attempt.keys(&limits).map(|(key, limit)| self.throttle.hit(key, limit, limits.window()));
+        judge(join_all(hits).await)
     }
 
     /// Forgets the failures for the e-mail address. Those of the network address stay: whoever tries the passwords of
     /// many knows one.
     pub(crate) async fn succeed(&self, attempt: &Attempt) {
-        self.throttle.forget(&attempt.email).await;
+        if let Some(email) = &attempt.email {
+            self.throttle.forget(email).await;
+        }
     }
 }
 
-fn judge(decisions: [Option<Decision>; 2]) -> Result<(), Refusal> {
-    match decisions.into_iter().flatten().filter(|it| !it.allowed).map(|it| it.retry_after).max() {
+fn judge(decisions: Vec<Decision>) -> Result<(), Refusal> {
+    match decisions.into_iter().filter(|it| !it.allowed).map(|it| it.retry_after).max() {
         None => Ok(()),
         Some(wait) => Err(Refusal::TooManyAttempts(wait)),
     }
@@ -94,7 +91,7 @@ fn judge(decisions: [Option<Decision>; 2]) -> Result<(), Refusal> {
 
 /// Where the request comes from, as Envoy saw it; `None` for one that did not come through Envoy. An IPv6 network
 /// counts as one, since whoever has an address there has 2^64 of them.
-fn network_address(metadata: &MetadataMap) -> Option<String> {
+pub(crate) fn network_address(metadata: &MetadataMap) -> Option<String> {
     let text = |name| metadata.get(name)?.to_str().ok();
     let address = text(ENVOY_ADDRESS).or_else(|| text(FORWARDED_FOR)?.rsplit(',').next())?;
     match address.trim().parse().ok()? {
@@ -138,6 +135,6 @@ mod tests {
     #[test]
     fn nobody_is_named_in_redis() {
         let attempt = Attempt::new("anna@example.com", &MetadataMap::new());
-        assert!(!attempt.email.contains("anna"));
+        assert!(!attempt.email.unwrap().contains("anna"));
     }
 }

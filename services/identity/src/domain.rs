@@ -20,6 +20,15 @@ pub(crate) fn normalize_email(email: &str) -> String {
     email.trim().to_lowercase()
 }
 
+/// What a guest is called who has not said their name.
+pub(crate) fn guest_name(locale: &str) -> &'static str {
+    match locale {
+        "kk" => "Қонақ",
+        "en" => "Guest",
+        _ => "Гость",
+    }
+}
+
 /// The fields of the profile that change: those of the mask, or without one those that are set.
 pub(crate) fn changed_fields(user: &User, mask: &[String]) -> Result<Vec<&'static str>, Error> {
     let mut fields = Vec::new();

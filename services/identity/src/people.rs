@@ -21,7 +21,7 @@ const ATTEMPTS: usize = 8;
 pub(crate) struct People {
     pub(crate) repo: Repo,
     pub(crate) passwords: Passwords,
-    pub(crate) attempts: Attempts,
+    pub(crate) attempts: Arc<Attempts>,
     pub(crate) sessions: Arc<Sessions>,
 }
 

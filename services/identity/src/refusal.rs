@@ -30,6 +30,16 @@ pub(crate) enum Refusal {
     UserNotFound,
     /// A service asks for what only operators may do.
     OperatorOnly,
+    /// No phone number, or of a country that is not served.
+    BadPhone,
+    /// Too many codes were asked for; this long until another may be.
+    TooManyCodes(Duration),
+    /// Not the code, or one that is dead, used or expired: from outside they look the same.
+    BadCode,
+    /// There is no code that is to be sent.
+    CodeNotFound,
+    /// A service asks for a code that only `notify` may have.
+    NotifyOnly,
     /// The same thing was changed under us again and again.
     Contended,
 }
@@ -87,6 +97,27 @@ impl From<Refusal> for Error {
                 "OPERATOR_ONLY",
                 "Only an operator may do this: use the command `artel`.",
             ),
+            Refusal::BadPhone => Self::invalid(
+                "phone",
+                "must be a mobile number of a country that is served, such as +7 701 123 45 67",
+            ),
+            Refusal::TooManyCodes(wait) => Self::new(
+                Code::ResourceExhausted,
+                "TOO_MANY_CODES",
+                format!("Too many codes were asked for. Ask for another in {}.", in_words(wait)),
+            )
+            .retry_after(wait),
+            Refusal::BadCode => Self::unauthenticated(
+                "BAD_CODE",
+                "The code does not match, or is no longer good. Check it, or ask for another.",
+            ),
+            Refusal::CodeNotFound => Self::not_found(
+                "CODE_NOT_FOUND",
+                "There is no such code that is to be sent: it is used, dead or expired. Send nothing.",
+            ),
+            Refusal::NotifyOnly => {
+                Self::new(Code::PermissionDenied, "NOTIFY_ONLY", "Codes are told to `notify` alone.")
+            }
             Refusal::Contended => {
                 Self::new(Code::Aborted, "CONTENDED", "This was changed by others at the same time. Try again.")
             }

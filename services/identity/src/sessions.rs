@@ -4,26 +4,27 @@ use artel_client::Call;
 use artel_handle::Live;
 use artel_proto::Timestamp;
 use artel_proto::identity::{Session, User};
-use artel_proto::persist::Operator;
-use artel_repo::{Commit, Filter, Query, Repo};
+use artel_repo::{Commit, Repo};
 use artel_util::{Error, new_id, now, time};
 use chrono::{TimeDelta, Utc};
 
 use crate::domain::judge;
+use crate::opaque::{OpaqueToken, OpaqueTokens};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
-use crate::tokens::{AccessTokens, RefreshToken, RefreshTokens};
+use crate::sweep;
+use crate::tokens::AccessTokens;
 
 /// How often a refresh is begun anew when the session changes in between.
 const ATTEMPTS: usize = 3;
-/// Expired sessions that are deleted at once.
-const SWEEP: i32 = 500;
+/// What the key of refresh tokens is derived for.
+const PURPOSE: &str = "artel identity refresh tokens";
 
 /// Opens, carries on and ends sessions.
 pub(crate) struct Sessions {
     repo: Repo,
     access: AccessTokens,
-    refresh: RefreshTokens,
+    refresh: OpaqueTokens,
     settings: Live<Settings>,
 }
 
@@ -37,7 +38,7 @@ pub(crate) struct SignedIn {
 
 impl Sessions {
     pub(crate) fn new(repo: Repo, access: AccessTokens, settings: Live<Settings>) -> Self {
-        let refresh = RefreshTokens::new(&settings.get().key);
+        let refresh = OpaqueTokens::new(&settings.get().key, PURPOSE);
         Self { repo, access, refresh, settings }
     }
 
@@ -60,7 +61,7 @@ impl Sessions {
     pub(crate) async fn refresh(&self, call: &Call, text: &str) -> Result<SignedIn, Error> {
         let token = self.refresh.read(text).ok_or(Refusal::UnknownRefreshToken)?;
         for _ in 0..ATTEMPTS {
-            let session: Option<Session> = self.repo.get(call, &token.session_id()).await?;
+            let session: Option<Session> = self.repo.get(call, &token.id()).await?;
             let session = session.ok_or(Refusal::UnknownRefreshToken)?;
             if let Err(refusal) = judge(&session, &token.digest(), Utc::now()) {
                 if refusal == Refusal::ReusedRefreshToken && session.revoke_time.is_none() {
@@ -105,7 +106,7 @@ impl Sessions {
     /// Ends the session of a refresh token, if there is one. Its access tokens live on until they expire.
     pub(crate) async fn end_by(&self, call: &Call, text: &str) -> Result<(), Error> {
         let Some(token) = self.refresh.read(text) else { return Ok(()) };
-        let session: Option<Session> = self.repo.get(call, &token.session_id()).await?;
+        let session: Option<Session> = self.repo.get(call, &token.id()).await?;
         match session {
             Some(session) if session.revoke_time.is_none() => self.revoke(call, &session, "logout").await,
             _ => Ok(()),
@@ -114,23 +115,7 @@ impl Sessions {
 
     /// Deletes sessions that ended by themselves a day ago or earlier.
     pub(crate) async fn sweep(&self, call: &Call) -> Result<(), Error> {
-        let before = time::after(TimeDelta::days(-1));
-        let expired = Filter::compare("expire_time", Operator::Less, [before.into()]);
-        let query = Query::new().filter(expired).page(SWEEP, "");
-        let sessions = self.repo.query::<Session>(call, query).await?.items;
-        if sessions.is_empty() {
-            return Ok(());
-        }
-        let commit =
-            sessions.iter().fold(Commit::new(), |commit, session| commit.delete::<Session>(&session.id));
-        match self.repo.commit(call, commit).await {
-            // Another copy sweeps, too.
-            Err(error) if !is_race(&error) => Err(error),
-            _ => {
-                tracing::info!(count = sessions.len(), "swept expired sessions");
-                Ok(())
-            }
-        }
+        sweep::expired::<Session>(&self.repo, call, TimeDelta::days(1)).await
     }
 
     async fn revoke(&self, call: &Call, session: &Session, reason: &str) -> Result<(), Error> {
@@ -147,7 +132,7 @@ impl Sessions {
         }
     }
 
-    async fn signed_in(&self, user: User, session_id: &str, token: &RefreshToken) -> Result<SignedIn, Error> {
+    async fn signed_in(&self, user: User, session_id: &str, token: &OpaqueToken) -> Result<SignedIn, Error> {
         let access_token = self.access.issue(&user, session_id).await?;
         Ok(SignedIn {
             user,
@@ -163,7 +148,7 @@ impl Sessions {
 }
 
 /// True where somebody else changed the same rows meanwhile.
-fn is_race(error: &Error) -> bool {
+pub(crate) fn is_race(error: &Error) -> bool {
     matches!(error.reason(), "PRECONDITION_FAILED" | "ROW_NOT_FOUND" | "IDEMPOTENCY_KEY_REUSED")
 }
 
@@ -173,6 +158,7 @@ mod tests {
 
     use artel_handle::testing::LocalMesh;
     use artel_persist::testing::TestDatabase;
+    use artel_repo::Query;
 
     use super::*;
     use crate::keys::Keyring;

@@ -2,7 +2,11 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use artel_config::{Secret, Section};
+use chrono::TimeDelta;
 use serde::Deserialize;
+
+use crate::limits::Allowance;
+use crate::phone::{self, Phone, Range, is_digits};
 
 /// The documented defaults of the section `[identity]`.
 pub const DEFAULTS: &str = include_str!("../config.toml");
@@ -17,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) password: Hashing,
     pub(crate) signing: Signing,
     pub(crate) attempts: Limits,
+    pub(crate) quick_auth: QuickAuth,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -44,9 +49,22 @@ pub(crate) struct Limits {
     pub(crate) per_address: u32,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct QuickAuth {
+    pub(crate) trust_known_phone: bool,
+    pub(crate) code_seconds: u32,
+    device_days: u32,
+    home: String,
+    trunk: String,
+    ranges: Vec<String>,
+    pub(crate) per_phone: Vec<Allowance>,
+    pub(crate) per_address: Vec<Allowance>,
+}
+
 impl Section for Settings {
     const DEFAULTS: &'static str = DEFAULTS;
-    const LIVE: &'static [&'static str] = &["access_token_seconds", "session_days", "attempts"];
+    const LIVE: &'static [&'static str] = &["access_token_seconds", "session_days", "attempts", "quick_auth"];
 
     fn check(&self) -> anyhow::Result<()> {
         let lifetime = self.access_token_seconds;
@@ -73,6 +91,7 @@ impl Section for Settings {
             "identity.attempts.window_seconds must be 1 to 86400, is {window_seconds}"
         );
         ensure!(per_email > 0 && per_address > 0, "identity.attempts must allow at least one of each");
+        self.quick_auth.check()?;
         let Hashing { memory_kib, iterations, lanes, .. } = self.password;
         argon2::Params::new(memory_kib, iterations, lanes, None)
             .map_err(|error| anyhow::anyhow!("identity.password cannot work: {error}"))?;
@@ -87,6 +106,52 @@ impl Settings {
 
     pub(crate) fn session_lifetime(&self) -> Duration {
         Duration::from_secs(u64::from(self.session_days) * 86_400)
+    }
+}
+
+impl QuickAuth {
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            (30..=3_600).contains(&self.code_seconds),
+            "identity.quick_auth.code_seconds must be 30 to 3600, is {}",
+            self.code_seconds
+        );
+        ensure!(
+            (1..=3_650).contains(&self.device_days),
+            "identity.quick_auth.device_days must be 1 to 3650, is {}",
+            self.device_days
+        );
+        ensure!(
+            self.home.strip_prefix('+').is_some_and(is_digits),
+            "identity.quick_auth.home must be a country's code such as +7, is `{}`",
+            self.home
+        );
+        ensure!(
+            self.trunk.is_empty() || is_digits(&self.trunk),
+            "identity.quick_auth.trunk must be digits or nothing, is `{}`",
+            self.trunk
+        );
+        for range in &self.ranges {
+            range.parse::<Range>().map_err(|error| anyhow::anyhow!("identity.quick_auth.ranges: {error}"))?;
+        }
+        ensure!(!self.per_phone.is_empty(), "identity.quick_auth.per_phone must hold at least one limit");
+        Ok(())
+    }
+
+    /// The number that somebody typed; `None` where it is none, or of a country that is not served.
+    pub(crate) fn phone(&self, text: &str) -> Option<Phone> {
+        let ranges: Vec<Range> = self.ranges.iter().filter_map(|range| range.parse().ok()).collect();
+        phone::read(text, &ranges, self.home.trim_start_matches('+'), &self.trunk)
+    }
+
+    /// How long a code is good.
+    pub(crate) fn code_lifetime(&self) -> TimeDelta {
+        TimeDelta::seconds(self.code_seconds.into())
+    }
+
+    /// How long a device signs in without a code.
+    pub(crate) fn device_lifetime(&self) -> TimeDelta {
+        TimeDelta::days(self.device_days.into())
     }
 }
 
@@ -138,6 +203,12 @@ mod tests {
             ("publish_ahead_seconds", "[identity.signing]\npublish_ahead_seconds = 5"),
             ("password", "[identity.password]\nmemory_kib = 1"),
             ("window_seconds", "[identity.attempts]\nwindow_seconds = 0"),
+            ("code_seconds", "[identity.quick_auth]\ncode_seconds = 10"),
+            ("device_days", "[identity.quick_auth]\ndevice_days = 0"),
+            ("home", "[identity.quick_auth]\nhome = '7'"),
+            ("trunk", "[identity.quick_auth]\ntrunk = '+'"),
+            ("ranges", "[identity.quick_auth]\nranges = ['+7']"),
+            ("per_phone", "[identity.quick_auth]\nper_phone = []"),
         ] {
             let error = settings(text).check().unwrap_err().to_string();
             assert!(error.contains(key), "{error}");

@@ -18,9 +18,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Mutex, watch};
 
 use crate::keys::rota::{Rota, Slot};
-use crate::keys::seal::{Pair, Seal};
+use crate::keys::seal::Pair;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
+
+pub(crate) use crate::keys::seal::{Seal, derived};
 
 /// The id of the first key of all: two copies that start at once both try to make it, and one succeeds.
 const FIRST: &str = "00000000-0000-7000-8000-0000000000e5";

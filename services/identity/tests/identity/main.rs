@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod guests;
 mod keys;
 mod live;
 mod profile;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use artel_proto::identity::RotateKeysRequest;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::guests::fresh_phone;
 use crate::support::{PASSWORD, World, fresh_email, login, refresh, register};
 
 #[derive(Clone, Default)]
@@ -45,9 +46,16 @@ async fn no_secret_is_logged_or_told() {
     told.push(format!("{:?}", refresh(&edge, &third.refresh_token).await.unwrap_err()));
     let (mut operator, call) = world.inside("operator");
     operator.rotate_keys(call.request(RotateKeysRequest {})).await.unwrap();
+    let guest = world.guest(&fresh_phone(), "a phone").await;
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    for line in ["registered", "signed in", "a refresh token was reused", "made a signing key"] {
+    for line in [
+        "registered",
+        "signed in",
+        "a refresh token was reused",
+        "made a signing key",
+        "a guest confirmed a code",
+    ] {
         assert!(log.contains(line), "the log lacks `{line}`:\n{log}");
     }
     let superuser = world.database.superuser().await.unwrap();
@@ -65,6 +73,9 @@ async fn no_secret_is_logged_or_told() {
         &second.refresh_token,
         &third.access_token,
         &third.refresh_token,
+        &guest.access_token,
+        &guest.refresh_token,
+        &guest.device_token,
     ];
     let key = "5e".repeat(32);
     for secret in [PASSWORD, wrong, &hash, &key].into_iter().chain(tokens) {
