@@ -218,4 +218,31 @@ mod tests {
         );
         std::fs::remove_file(path).unwrap();
     }
+
+    #[test]
+    fn a_secret_in_a_table_comes_from_a_file_and_never_from_consul() {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Vendors {
+            bank: Bank,
+        }
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Bank {
+            api_key: Secret,
+        }
+        let defaults = "[bank]\napi_key = ''\napi_key_file = ''\n";
+        let path = std::env::temp_dir().join(format!("artel-config-table-{}", std::process::id()));
+        std::fs::write(&path, "hunter2\n").unwrap();
+        let text = format!("[vendors.bank]\napi_key_file = '{}'", path.display());
+        let vendors: Vendors = Config::parse(&text).unwrap().section("vendors", defaults).unwrap();
+        assert_eq!(vendors.bank.api_key.reveal(), "hunter2");
+        std::fs::remove_file(path).unwrap();
+        for key in ["bank.api_key", "bank.api_key_file"] {
+            let mut overrides = Overrides::default();
+            overrides.put("vendors", key, "hunter2", 1);
+            let error = Config::default().check("vendors", &Shape::plain(defaults), &overrides).unwrap_err();
+            assert!(error.to_string().contains("must not stand in Consul"), "{error}");
+        }
+    }
 }

@@ -62,9 +62,8 @@ pub(crate) fn lay(
             section: section.to_owned(),
             message: format!("{origin} {why}; set it in the file or the environment"),
         };
-        // Only a key at the top of a section can be read from a file.
         let secret = key.strip_suffix("_file").unwrap_or(key);
-        if base.contains_key(secret) && base.contains_key(&format!("{secret}_file")) {
+        if holds(base, secret) && holds(base, &format!("{secret}_file")) {
             return Err(refused("is a secret and must not stand in Consul"));
         }
         if shape.is_local(key) {
@@ -73,6 +72,16 @@ pub(crate) fn lay(
         set(section, base, key, &value.text, &origin)?;
     }
     Ok(())
+}
+
+/// True where there is a key of that dotted name.
+fn holds(table: &Table, path: &str) -> bool {
+    match path.split_once('.') {
+        None => table.contains_key(path),
+        Some((first, rest)) => {
+            table.get(first).and_then(Value::as_table).is_some_and(|inner| holds(inner, rest))
+        }
+    }
 }
 
 /// Sets a dotted key to what the text says in the type of its default.
@@ -116,6 +125,11 @@ pub(crate) fn read_files(section: &str, table: &mut Table) -> Result<(), Error> 
             message: format!("{key}_file: cannot read {path}: {error}"),
         })?;
         table.insert(key, Value::String(text.trim_end().to_owned()));
+    }
+    for (key, value) in table.iter_mut() {
+        if let Value::Table(inner) = value {
+            read_files(&format!("{section}.{key}"), inner)?;
+        }
     }
     Ok(())
 }

@@ -1,7 +1,16 @@
 //! The bank that charges cards.
 
+mod halyk;
+mod plain;
+mod settings;
+#[cfg(test)]
+mod tests;
+
 use async_trait::async_trait;
 
+pub(crate) use self::halyk::Halyk;
+pub(crate) use self::plain::Plain;
+pub(crate) use self::settings::Settings;
 use crate::outside::{Answer, Away};
 
 /// Charges cards and gives money back. Each call has its own timeout and is tried once. A key that was charged or refunded
