@@ -37,7 +37,7 @@ pub struct Charge {
     /// What the merchant knows it by.
     pub key: String,
     /// What must be the merchant's only charge of that number: the invoice, or the same key.
-    pub number: String,
+    pub reference: String,
     pub transaction_id: String,
     pub amount_minor: i64,
     pub currency: String,
@@ -75,12 +75,12 @@ impl Vendor for Bank {
     fn apply(&mut self, entry: &Entry<Effect>) {
         match &entry.effect {
             Effect::Charged(charge) => {
-                self.numbers.insert(charge.transaction_id.clone(), charge.number.clone());
-                self.outcomes.insert(charge.number.clone(), Outcome::Charged(charge.clone()));
+                self.numbers.insert(charge.transaction_id.clone(), charge.reference.clone());
+                self.outcomes.insert(charge.reference.clone(), Outcome::Charged(charge.clone()));
             }
             Effect::Declined { charge, code, message } => {
                 let (charge, code, message) = (charge.clone(), code.clone(), message.clone());
-                self.outcomes.insert(charge.number.clone(), Outcome::Declined { charge, code, message });
+                self.outcomes.insert(charge.reference.clone(), Outcome::Declined { charge, code, message });
             }
             Effect::Refunded { key, transaction_id, refund_id, amount_minor, .. } => {
                 let refund =
@@ -132,7 +132,7 @@ pub(crate) enum Refusal {
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub key: String,
-    pub number: String,
+    pub reference: String,
     pub amount_minor: i64,
     pub currency: String,
     pub token: String,
@@ -143,7 +143,7 @@ impl Page<Bank> {
     /// Charges a card once for a number; asked again, the answer is the same.
     pub(crate) fn charge(&mut self, wanted: Wanted, decline: bool) -> Result<Outcome, Refusal> {
         let card = shown(&wanted.token);
-        if let Some(known) = self.vendor().outcome(&wanted.number) {
+        if let Some(known) = self.vendor().outcome(&wanted.reference) {
             let (Outcome::Charged(charge) | Outcome::Declined { charge, .. }) = known;
             if charge.amount_minor == wanted.amount_minor
                 && charge.currency == wanted.currency
@@ -152,14 +152,14 @@ impl Page<Bank> {
             {
                 return Ok(known.clone());
             }
-            let message = format!("the number {} is asked for with another sum or card", wanted.number);
+            let message = format!("the number {} is asked for with another sum or card", wanted.reference);
             self.record(Effect::Violation { key: wanted.key, message })?;
-            return Err(Refusal::NumberReused(wanted.number));
+            return Err(Refusal::NumberReused(wanted.reference));
         }
         let verdict = if decline { Some(DECLINED) } else { verdict(&wanted.token) };
         let charge = Charge {
             key: wanted.key,
-            number: wanted.number,
+            reference: wanted.reference,
             transaction_id: Uuid::now_v7().to_string(),
             amount_minor: wanted.amount_minor,
             currency: wanted.currency,

@@ -170,7 +170,7 @@ async fn pay(
     let key = Some(payment.account_id).filter(|key| !key.is_empty());
     let wanted = Wanted {
         key: key.unwrap_or_else(|| payment.invoice_id.clone()),
-        number: payment.invoice_id,
+        reference: payment.invoice_id,
         amount_minor,
         currency: payment.currency,
         token: payment.card_id.id,
@@ -187,7 +187,7 @@ async fn pay(
                 "amountBonus": 0,
                 "currency": charge.currency,
                 "description": charge.description,
-                "invoiceID": charge.number,
+                "invoiceID": charge.reference,
                 "cardMask": charge.card,
                 "code": 0,
                 "status": "CHARGE",
@@ -206,7 +206,7 @@ fn post_link(charge: &Charge) -> Value {
     json!({
         "id": charge.transaction_id,
         "accountId": charge.key,
-        "invoiceId": charge.number,
+        "invoiceId": charge.reference,
         "amount": major::number(charge.amount_minor),
         "currency": charge.currency,
         "cardMask": charge.card,
@@ -253,7 +253,7 @@ async fn status(
         "resultMessage": if status == "FAILED" { "REJECT" } else { "SUCCESS" },
         "transaction": {
             "id": charge.transaction_id,
-            "invoiceID": charge.number,
+            "invoiceID": charge.reference,
             "accountID": charge.key,
             "amount": major::number(charge.amount_minor - refunded),
             "orgAmount": major::number(charge.amount_minor),

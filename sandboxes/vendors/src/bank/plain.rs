@@ -95,7 +95,7 @@ async fn charge(
         return Err(failure(StatusCode::BAD_REQUEST, "invalid_request", "amountMinor must be more than 0"));
     }
     let wanted = Wanted {
-        number: key.clone(),
+        reference: key.clone(),
         key,
         amount_minor: wanted.amount_minor,
         currency: wanted.currency,
