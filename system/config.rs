@@ -60,6 +60,7 @@ fn shape(section: &str) -> Option<Shape> {
         "identity" => artel_identity::SECTION,
         "bonus" => artel_bonus::SECTION,
         "catalog" => artel_catalog::SECTION,
+        "order" => artel_order::SECTION,
         "notify" => artel_notify::SECTION,
         "webhook" => artel_webhook::SECTION,
         "gateway" => artel_gateway::SECTION,

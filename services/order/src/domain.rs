@@ -52,7 +52,8 @@ pub(crate) fn draft(user_id: &str, lines: &[Line], products: &[Product]) -> Resu
         let one = *currency.get_or_insert(&price.currency);
         if one != price.currency {
             let (one, other) = (one.to_owned(), price.currency.clone());
-            return Err(Refusal::Currencies { index: line.index, one, other });
+            let field = format!("items[{}].productId", line.index);
+            return Err(Refusal::Currencies { field, one, other });
         }
         sums.push(money::times(price.amount_minor, line.quantity).ok_or(Refusal::TooMuch)?);
         items.push(OrderItem {
@@ -99,7 +100,7 @@ fn find<'a>(line: &Line, products: &'a [Product]) -> Result<(&'a Product, &'a Mo
 }
 
 /// A number that people can read out: `A-7K3F9Q2M`.
-fn number(bits: u64) -> String {
+pub(crate) fn number(bits: u64) -> String {
     let symbols =
         (0..NUMBER_LENGTH).map(|place| char::from(LETTERS[(bits >> (place * 5)) as usize % LETTERS.len()]));
     std::iter::once('A').chain(std::iter::once('-')).chain(symbols).collect()
@@ -157,7 +158,9 @@ mod tests {
             Err(Refusal::NoSuchProduct { index: 1, .. })
         ));
         let kzt = product("b", 100, "KZT", 9);
-        assert!(matches!(draft("u", &lines, &[a.clone(), kzt]), Err(Refusal::Currencies { index: 1, .. })));
+        assert!(
+            matches!(draft("u", &lines, &[a.clone(), kzt]), Err(Refusal::Currencies { field, .. }) if field == "items[1].productId")
+        );
         let dear = product("b", i64::MAX, "RUB", 9);
         assert_eq!(draft("u", &lines, &[a, dear]).unwrap_err(), Refusal::TooMuch);
     }

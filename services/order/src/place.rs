@@ -3,15 +3,16 @@
 use artel_client::Call;
 use artel_proto::Message as _;
 use artel_proto::catalog::Product;
-use artel_proto::order::{CreateOrderRequest, Order, OrderCancelled, OrderPlaced, OrderStatus};
+use artel_proto::order::{BoardNumber, CreateOrderRequest, Order, OrderCancelled, OrderPlaced, OrderStatus};
 use artel_repo::{Commit, Delta, Repo, digest};
 use artel_util::{Error, now};
 
+use crate::dining::{is_dishes, may_cancel};
 use crate::domain::{self, Line, draft, out_of_stock};
 use crate::error::Refusal;
 
 /// How often it is begun anew when prices or the order change in between.
-const ATTEMPTS: usize = 5;
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// Places an order. With a key, the same request gives the same order however often it comes.
 pub(crate) async fn place(repo: &Repo, call: &Call, request: &CreateOrderRequest) -> Result<Order, Error> {
@@ -95,20 +96,34 @@ fn refusal(error: &Error, lines: &[Line], products: &[Product]) -> Option<Refusa
     }
 }
 
-/// Cancels an order of the caller and gives its stock back, once.
+/// Cancels an order of the caller and gives its stock, or its number on the board, back, once.
 pub(crate) async fn cancel(repo: &Repo, call: &Call, id: &str) -> Result<Order, Error> {
     for _ in 0..ATTEMPTS {
-        let mut order = own(repo, call, id).await?;
-        if order.status() == OrderStatus::Cancelled {
+        let order = own(repo, call, id).await?;
+        if !may_cancel(&order)? {
             return Ok(order);
         }
-        let version = order.version;
-        order.set_status(OrderStatus::Cancelled);
-        order.cancel_time = Some(now());
-        order.update_time = order.cancel_time;
+        if let Some(cancelled) = cancel_now(repo, call, order).await? {
+            return Ok(cancelled);
+        }
+    }
+    Err(Refusal::Busy.into())
+}
 
-        let mut commit =
-            Commit::new().update(&order, &["status", "cancel_time", "update_time"]).expect_version(version);
+/// Cancels an order as it was read; `None` where it has changed since.
+pub(crate) async fn cancel_now(repo: &Repo, call: &Call, mut order: Order) -> Result<Option<Order>, Error> {
+    let version = order.version;
+    order.set_status(OrderStatus::Cancelled);
+    order.cancel_time = Some(now());
+    order.update_time = order.cancel_time;
+    order.expire_time = None;
+
+    let mut commit = Commit::new()
+        .update(&order, &["status", "cancel_time", "update_time", "expire_time"])
+        .expect_version(version);
+    if is_dishes(&order) {
+        commit = commit.delete::<BoardNumber>(&order.id);
+    } else {
         let stocked: Vec<Product> = repo
             .get_many(call, order.items.iter().map(|item| item.product_id.clone()).collect::<Vec<_>>())
             .await?;
@@ -118,19 +133,23 @@ pub(crate) async fn cancel(repo: &Repo, call: &Call, id: &str) -> Result<Order, 
         {
             commit = commit.adjust::<Product>(&item.product_id, [Delta::add("stock", item.quantity)]);
         }
-        order.version += 1;
-        let event = OrderCancelled {
-            order_id: order.id.clone(),
-            user_id: order.user_id.clone(),
-            order: Some(order.clone()),
-        };
-        match repo.commit(call, commit.publish(&event)).await {
-            Ok(_) => return Ok(order),
-            Err(error) if matches!(error.reason(), "PRECONDITION_FAILED" | "ROW_NOT_FOUND") => {}
-            Err(error) => return Err(error),
-        }
     }
-    Err(Refusal::Busy.into())
+    order.version += 1;
+    let event = OrderCancelled {
+        order_id: order.id.clone(),
+        user_id: order.user_id.clone(),
+        order: Some(order.clone()),
+    };
+    match repo.commit(call, commit.publish(&event)).await {
+        Ok(_) => Ok(Some(order)),
+        Err(error) if is_overtaken(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// True where somebody else changed the rows since they were read: looking again helps.
+pub(crate) fn is_overtaken(error: &Error) -> bool {
+    matches!(error.reason(), "PRECONDITION_FAILED" | "ROW_NOT_FOUND" | "UNIQUE_VIOLATION")
 }
 
 /// The order, where it is the caller's.
