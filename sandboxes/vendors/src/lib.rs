@@ -6,6 +6,8 @@
 pub mod bank;
 mod error;
 mod kit;
+mod major;
+pub mod printer;
 
 pub use error::Error;
 pub use kit::{Act, At, BadField, Entry, FaultBox, Faults, Running, Vendor};

@@ -21,10 +21,12 @@ use uuid::Uuid;
 use super::{
     Options,
     book::{Bank, Charge, Outcome, Refusal, Wanted},
-    major,
     post_link::PostLinks,
 };
-use crate::kit::{Desk, Failure, Routes, Told};
+use crate::{
+    kit::{Desk, Failure, Routes, Told},
+    major,
+};
 
 #[derive(Clone)]
 struct Counter {

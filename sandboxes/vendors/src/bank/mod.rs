@@ -5,7 +5,6 @@
 
 mod book;
 mod halyk;
-mod major;
 mod plain;
 mod post_link;
 

@@ -1,7 +1,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::AbortOnDropHandle,
+};
 
 use super::{Desk, Entry, FaultBox, Vendor};
 
@@ -11,6 +14,7 @@ pub struct Running<V: Vendor> {
     desk: Arc<Desk<V>>,
     _stop: DropGuard,
     served: JoinHandle<()>,
+    work: Vec<AbortOnDropHandle<()>>,
 }
 
 impl<V: Vendor> Running<V> {
@@ -20,7 +24,13 @@ impl<V: Vendor> Running<V> {
         stop: CancellationToken,
         served: JoinHandle<()>,
     ) -> Self {
-        Self { address, desk, _stop: stop.drop_guard(), served }
+        Self { address, desk, _stop: stop.drop_guard(), served, work: Vec::new() }
+    }
+
+    /// Has something else done as long as it serves.
+    pub(crate) fn with(mut self, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.work.push(AbortOnDropHandle::new(tokio::spawn(work)));
+        self
     }
 
     /// Where it listens.
@@ -45,8 +55,12 @@ impl<V: Vendor> Running<V> {
 
     /// Stops it: its port refuses connections when this returns, and its ledger can be opened again.
     pub async fn stop(self) {
-        let Self { desk, _stop, served, .. } = self;
+        let Self { desk, _stop, served, work, .. } = self;
         drop(_stop);
+        for work in work {
+            work.abort();
+            let _ = work.await;
+        }
         // Only a panic ends it otherwise, and that was printed.
         let _ = served.await;
         drop(desk);

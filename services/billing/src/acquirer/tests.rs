@@ -122,45 +122,55 @@ async fn a_card_that_says_no_is_refused_for_good_and_nothing_is_taken() {
 async fn a_lost_answer_is_unknown_and_found_by_its_key() {
     for (bank, client) in banks().await {
         bank.faults().set(Faults::script([Act::Lose, Act::Ok, Act::Lose]));
-        let wanted = charge("tok_visa_4242", 500_00);
+        let wanted = charge("tok_visa_4242", 50000);
         assert!(matches!(client.charge(&wanted).await, Answer::Unknown(_)));
         let found = client.find_charge(&wanted.key).await.unwrap().expect("it was charged");
         // Asked again, it is the same charge.
         assert_eq!(done(client.charge(&wanted).await), found);
 
-        let back = give_back(&wanted, &found, 200_00);
+        let back = give_back(&wanted, &found, 20000);
         assert_eq!(client.find_refund(&back).await.unwrap(), None);
         assert!(matches!(client.refund(&back).await, Answer::Unknown(_)));
         let given = client.find_refund(&back).await.unwrap().expect("it was given back");
         assert_eq!(done(client.refund(&back).await), given);
-        assert_eq!(moved(&bank), [(wanted.key, 500_00), (back.key, -200_00)]);
+        assert_eq!(moved(&bank), [(wanted.key, 50000), (back.key, -20000)]);
     }
 }
 
 #[tokio::test]
 async fn an_answer_that_comes_too_late_is_unknown_and_one_under_way_arrives_yet() {
-    for (bank, _) in banks().await {
-        let short = Duration::from_millis(300);
-        let clients: [Box<dyn Acquirer>; 2] = [
-            Box::new(Halyk::new(&halyk_settings(&bank.url()), short).unwrap()),
-            Box::new(Plain::new(&plain_settings(&bank.url()), short).unwrap()),
-        ];
-        for client in clients {
-            let late = Duration::from_secs(3);
-            bank.faults().set(Faults::script([Act::Slow(late), Act::Late(late)]));
-            let slow = charge("tok_visa", 100);
-            assert!(matches!(client.charge(&slow).await, Answer::Unknown(_)));
-            assert!(client.find_charge(&slow.key).await.unwrap().is_some(), "done, and told late");
-            let held_up = charge("tok_visa", 100);
-            assert!(matches!(client.charge(&held_up).await, Answer::Unknown(_)));
-            assert_eq!(client.find_charge(&held_up.key).await.unwrap(), None, "none yet");
-            let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-            while client.find_charge(&held_up.key).await.unwrap().is_none() {
-                assert!(tokio::time::Instant::now() < deadline, "{}: it never arrived", client.name());
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+    let short = Duration::from_millis(800);
+    let late = Duration::from_secs(4);
+    for (bank, patient) in banks().await {
+        let hasty: Box<dyn Acquirer> = match patient.name() {
+            "halyk" => Box::new(Halyk::new(&halyk_settings(&bank.url()), short).unwrap()),
+            _ => Box::new(Plain::new(&plain_settings(&bank.url()), short).unwrap()),
+        };
+        bank.faults().set(Faults::script([Act::Slow(late), Act::Late(late)]));
+        let slow = charge("tok_visa", 100);
+        sent(&*hasty, &slow).await;
+        assert!(patient.find_charge(&slow.key).await.unwrap().is_some(), "done, and told late");
+        let held_up = charge("tok_visa", 100);
+        sent(&*hasty, &held_up).await;
+        assert_eq!(patient.find_charge(&held_up.key).await.unwrap(), None, "none yet");
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while patient.find_charge(&held_up.key).await.unwrap().is_none() {
+            assert!(tokio::time::Instant::now() < deadline, "{}: it never arrived", patient.name());
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// Charges until it was sent, to no answer: on a busy machine the time may be over before.
+async fn sent(client: &dyn Acquirer, charge: &Charge) {
+    for _ in 0..20 {
+        match client.charge(charge).await {
+            Answer::Unknown(_) => return,
+            Answer::NotDone(_) => {}
+            other => panic!("{}: {other:?}", client.name()),
+        }
+    }
+    panic!("{}: it is never sent", client.name());
 }
 
 #[tokio::test]
@@ -188,20 +198,20 @@ async fn a_bank_that_is_away_has_surely_done_nothing() {
 #[tokio::test]
 async fn refunds_are_once_for_a_key_and_never_more_than_was_taken() {
     for (bank, client) in banks().await {
-        let wanted = charge("tok_visa", 100_10);
+        let wanted = charge("tok_visa", 10010);
         let charged = done(client.charge(&wanted).await);
-        let part = give_back(&wanted, &charged, 33_33);
+        let part = give_back(&wanted, &charged, 3333);
         let first = done(client.refund(&part).await);
         assert_eq!(done(client.refund(&part).await), first);
-        let rest = give_back(&wanted, &charged, 66_77);
+        let rest = give_back(&wanted, &charged, 6677);
         assert_eq!(client.find_refund(&rest).await.unwrap(), None, "another refund of the same charge");
         done(client.refund(&rest).await);
         assert_eq!(
             moved(&bank),
-            [(wanted.key.clone(), 100_10), (part.key.clone(), -33_33), (rest.key.clone(), -66_77)]
+            [(wanted.key.clone(), 10010), (part.key.clone(), -3333), (rest.key.clone(), -6677)]
         );
         // All went back, and it was a charge still.
-        assert_eq!(client.find_charge(&wanted.key).await.unwrap().unwrap().amount_minor, 100_10);
+        assert_eq!(client.find_charge(&wanted.key).await.unwrap().unwrap().amount_minor, 10010);
         assert_eq!(client.find_refund(&part).await.unwrap().as_ref(), Some(&first));
 
         let beyond = give_back(&wanted, &charged, 1);

@@ -1,9 +1,16 @@
 //! The printer of fiscal receipts.
 
+mod atol;
+mod settings;
+#[cfg(test)]
+mod tests;
+
 use artel_proto::billing::Receipt;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+pub(crate) use self::atol::Atol;
+pub(crate) use self::settings::Settings;
 use crate::outside::{Answer, Away};
 
 /// Prints receipts. It takes one and prints it later: registering says only that it has it.

@@ -1,4 +1,4 @@
-//! Sums as Halyk Epay writes them: tenge with decimals, as JSON numbers and in queries.
+//! Sums as vendors write them: units with two decimals, as JSON numbers and in queries.
 
 use serde_json::Number;
 
