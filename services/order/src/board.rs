@@ -20,6 +20,8 @@ mod sse;
 
 pub(crate) use hub::Hub;
 pub(crate) use log::Log;
+#[cfg(test)]
+pub(crate) use screen::Seat;
 pub(crate) use sse::router;
 
 use crate::error::Refusal;

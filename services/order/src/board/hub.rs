@@ -94,7 +94,7 @@ impl Hub {
     }
 
     /// A place for one more screen of browsers, where there is one.
-    pub(super) fn seat(&self) -> Option<Seat> {
+    pub(crate) fn seat(&self) -> Option<Seat> {
         Seat::taken(&self.screens, self.rules().max_screens)
     }
 

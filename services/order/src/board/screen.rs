@@ -27,7 +27,7 @@ pub(crate) struct Screen {
 }
 
 /// A place among the screens of browsers that one process serves.
-pub(super) struct Seat(Arc<AtomicUsize>);
+pub(crate) struct Seat(Arc<AtomicUsize>);
 
 /// What a screen is told next.
 enum Next {
@@ -62,7 +62,7 @@ impl Screen {
     }
 
     /// As server-sent events. Those of a move are the same bytes for all screens.
-    pub(super) fn events(
+    pub(crate) fn events(
         self,
         seat: Seat,
     ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {

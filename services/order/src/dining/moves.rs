@@ -48,7 +48,7 @@ impl Course {
     }
 
     /// Notes that a guest has taken an order.
-    pub(super) async fn hand_over(&self, call: &Call, id: &str) -> Result<Order, Error> {
+    pub(crate) async fn hand_over(&self, call: &Call, id: &str) -> Result<Order, Error> {
         let order = self.hear(call, id, |_| Some(News::HandedOver { time: now() }), |commit| commit).await?;
         let order = order.ok_or(Refusal::NoSuchOrder)?;
         if order.status() != OrderStatus::HandedOver {

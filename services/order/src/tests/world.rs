@@ -16,12 +16,12 @@ use artel_proto::menu::{
 use artel_proto::order::dining_service_client::DiningServiceClient;
 use artel_proto::order::order_service_client::OrderServiceClient;
 use artel_proto::order::{
-    CancelOrderRequest, ClaimOrderRequest, HandOverOrderRequest, MarkOrderPaidRequest, Order, PlaceOrderItem,
-    PlaceOrderRequest, ReleaseOrderRequest,
+    BoardNumber, CancelOrderRequest, ClaimOrderRequest, HandOverOrderRequest, MarkOrderPaidRequest, Order,
+    OrderStatus, PlaceOrderItem, PlaceOrderRequest, ReleaseOrderRequest,
 };
 use artel_proto::robotics::{OrderPreparing, OrderReady};
 use artel_proto::types::Money;
-use artel_repo::Repo;
+use artel_repo::{Commit, Repo};
 use artel_util::{Error, new_id, now};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
@@ -93,6 +93,36 @@ impl World {
         let (billing, payment) = (self.billing(), new_id());
         billing.claim(&order.id, &payment, &guest).await.unwrap();
         billing.paid(&order.id, &payment, 0).await.unwrap()
+    }
+
+    /// So many orders that are paid, written past the way there; numbered from 1.
+    pub async fn orders(&self, count: i32) -> Vec<Order> {
+        let orders: Vec<Order> = (1..=count)
+            .map(|number| Order {
+                id: new_id(),
+                number: format!("A-{number}"),
+                user_id: new_id(),
+                status: OrderStatus::Paid.into(),
+                board_number: number,
+                create_time: Some(now()),
+                update_time: Some(now()),
+                version: 1,
+                ..Order::default()
+            })
+            .collect();
+        let call = self.mesh.host("order").call();
+        for some in orders.chunks(200) {
+            let all = some.iter().fold(Commit::new(), |commit, order| {
+                let number = BoardNumber {
+                    id: order.id.clone(),
+                    number: order.board_number,
+                    ..BoardNumber::default()
+                };
+                commit.insert(order).insert(&number)
+            });
+            self.repo().commit(&call, all).await.unwrap();
+        }
+        orders
     }
 
     /// Brings an event to `order` as its queue does.
