@@ -61,6 +61,7 @@ fn shape(section: &str) -> Option<Shape> {
         "bonus" => artel_bonus::SECTION,
         "catalog" => artel_catalog::SECTION,
         "order" => artel_order::SECTION,
+        "menu" => artel_menu::SECTION,
         "notify" => artel_notify::SECTION,
         "webhook" => artel_webhook::SECTION,
         "gateway" => artel_gateway::SECTION,

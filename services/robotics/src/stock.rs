@@ -153,6 +153,12 @@ pub(crate) async fn put_recipe(repo: &Repo, call: &Call, asked: &PutRecipeReques
     if let Some(refusal) = missing {
         return Err(refusal.into());
     }
+    if let Some(there) = repo.get::<Recipe>(call, &recipe.id).await? {
+        let as_it_is = Recipe { version: there.version, update_time: there.update_time, ..recipe.clone() };
+        if as_it_is == there {
+            return Ok(there);
+        }
+    }
     repo.commit(call, sent_again(Commit::new().upsert(&recipe))).await?;
     repo.get(call, &recipe.id).await?.ok_or_else(|| Refusal::Busy.into())
 }

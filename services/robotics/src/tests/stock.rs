@@ -81,6 +81,8 @@ async fn a_recipe_names_ingredients_that_there_are_each_once() {
 
     let made = world.put_recipe(recipe(&dish, &[(&flour, 10)])).await.unwrap();
     assert_eq!((made.version, made.ingredients[0].amount), (1, 10));
+    let again = world.put_recipe(recipe(&dish, &[(&flour, 10)])).await.unwrap();
+    assert_eq!(again, made, "doing it again changes nothing");
     let changed = world.put_recipe(recipe(&dish, &[(&flour, 20)])).await.unwrap();
     assert_eq!((changed.version, world.portions(&[of(&dish, 1)]).await), (2, vec![portions(&dish, 5, true)]));
 }
