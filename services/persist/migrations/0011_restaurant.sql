@@ -258,9 +258,11 @@ CREATE TABLE payments (
     version bigint NOT NULL,
     create_time timestamptz NOT NULL,
     update_time timestamptz NOT NULL,
+    check_time timestamptz,
     PRIMARY KEY (workspace_id, id)
 );
 CREATE INDEX payments_capture_time_idx ON payments (workspace_id, capture_time, id);
+CREATE INDEX payments_check_time_idx ON payments (workspace_id, check_time, id);
 CREATE INDEX payments_create_time_idx ON payments (workspace_id, create_time, id);
 CREATE INDEX payments_order_id_idx ON payments (workspace_id, order_id, id);
 CREATE INDEX payments_status_update_time_idx ON payments (workspace_id, status, update_time, id);
@@ -454,7 +456,7 @@ CREATE TABLE sagas (
     attempts integer NOT NULL DEFAULT 0,
     holder text NOT NULL DEFAULT '',
     lease_time timestamptz,
-    data bytea NOT NULL DEFAULT '',
+    refusal bytea NOT NULL DEFAULT '',
     reason text NOT NULL DEFAULT '',
     error text NOT NULL DEFAULT '',
     last_error text NOT NULL DEFAULT '',
@@ -462,6 +464,7 @@ CREATE TABLE sagas (
     version bigint NOT NULL,
     create_time timestamptz NOT NULL,
     update_time timestamptz NOT NULL,
+    unsure boolean NOT NULL DEFAULT false,
     PRIMARY KEY (workspace_id, id)
 );
 CREATE INDEX sagas_kind_lease_time_idx ON sagas (workspace_id, kind, lease_time, id);
