@@ -8,6 +8,9 @@ mod error;
 mod kit;
 mod major;
 pub mod printer;
+pub mod push;
+pub mod robots;
+pub mod sms;
 
 pub use error::Error;
 pub use kit::{Act, At, BadField, Entry, FaultBox, Faults, Running, Vendor};

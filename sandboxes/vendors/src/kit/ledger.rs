@@ -63,7 +63,7 @@ impl<V: Vendor> Page<V> {
     /// # Errors
     /// The file cannot be written; then nothing happened.
     pub fn record(&mut self, effect: V::Effect) -> io::Result<&Entry<V::Effect>> {
-        let number = self.entries.len() as u64 + 1;
+        let number = self.last() + 1;
         let entry = Entry { number, time: Utc::now(), effect };
         if let Some(file) = &mut self.file {
             let mut line = serde_json::to_vec(&entry)?;
@@ -78,6 +78,11 @@ impl<V: Vendor> Page<V> {
         self.vendor.apply(&entry);
         self.entries.push(entry);
         Ok(&self.entries[self.entries.len() - 1])
+    }
+
+    /// The number of the newest entry; 0 before the first.
+    pub fn last(&self) -> u64 {
+        self.entries.len() as u64
     }
 
     /// The entries after that number.
