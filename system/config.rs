@@ -62,6 +62,7 @@ fn shape(section: &str) -> Option<Shape> {
         "catalog" => artel_catalog::SECTION,
         "order" => artel_order::SECTION,
         "menu" => artel_menu::SECTION,
+        "statistics" => artel_statistics::SECTION,
         "notify" => artel_notify::SECTION,
         "webhook" => artel_webhook::SECTION,
         "gateway" => artel_gateway::SECTION,
