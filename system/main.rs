@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use artel_config::Config;
 use artel_mailbox::MailboxArgs;
+use artel_vendors::SandboxesArgs;
 use clap::{Parser, Subcommand};
 
 /// The system's own keeps what a burst of sign-ins used: 19 MiB a password hash, in holes that the next does not fit.
@@ -115,6 +116,9 @@ enum Command {
     },
     /// Run the mailbox: an SMTP sandbox that keeps and shows every e-mail
     Mailbox(MailboxArgs),
+    /// Run the sandboxes of the companies outside: bank, fiscal printer, SMS, push, robot line
+    #[command(after_help = "Example: artel sandboxes --robot-speed 60")]
+    Sandboxes(SandboxesArgs),
 }
 
 fn main() -> ExitCode {
@@ -158,6 +162,10 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Mailbox(args) => {
             artel_handle::init_logs("console", "info")?;
             artel_mailbox::run(args.into(), artel_handle::told_to_stop()).await.map_err(Into::into)
+        }
+        Command::Sandboxes(args) => {
+            artel_handle::init_logs("console", "info")?;
+            artel_vendors::run(args, artel_handle::told_to_stop()).await.map_err(Into::into)
         }
     };
     done.map(|()| ExitCode::SUCCESS)

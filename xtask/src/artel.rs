@@ -240,6 +240,38 @@ pub fn start_mailbox(context: &Context, artel: &Path) -> Result<String> {
     Ok(url)
 }
 
+/// The sandboxes of companies outside of the mesh, by the names of their ports.
+pub const SANDBOXES: [&str; 5] = ["bank", "printer", "sms", "push", "robots"];
+
+/// A dish of five minutes is ready in a second.
+const ROBOT_SPEED: &str = "300";
+
+/// Where a sandbox is reached.
+pub fn sandbox(context: &Context, name: &str) -> String {
+    format!("http://127.0.0.1:{}", context.ports.get(name))
+}
+
+/// Starts the sandboxes of the companies outside: bank, printer, SMS, push, robots.
+pub fn start_sandboxes(context: &Context, artel: &Path) -> Result<String> {
+    let data = context.state.data("sandboxes")?.display().to_string();
+    let mut args = vec!["sandboxes".to_owned(), "--data".to_owned(), data];
+    for name in SANDBOXES {
+        args.extend([format!("--{name}"), format!("127.0.0.1:{}", context.ports.get(name))]);
+    }
+    args.extend(["--robot-speed".to_owned(), ROBOT_SPEED.to_owned()]);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut spec = spec(context, artel, "sandboxes", &args).at(sandbox(context, SANDBOXES[0]));
+    // They outlive the services: what these do last must find them.
+    spec.kind = Kind::Component;
+    context.supervisor.start_and_wait(spec, Duration::from_secs(30), || {
+        SANDBOXES.iter().try_fold(true, |all, name| {
+            let url = format!("{}/healthz", sandbox(context, name));
+            Ok(all && http::get(&url, None, Duration::from_secs(2))?.ok())
+        })
+    })?;
+    Ok(SANDBOXES.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

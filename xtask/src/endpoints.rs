@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::certificates::Certificates;
 use crate::components::{Context, consul, envoy, postgres, rabbitmq, redis};
 use crate::mesh::{self, Addresses};
-use crate::{files, progress::Progress, state::State};
+use crate::{artel, files, progress::Progress, state::State};
 
 /// Everything but the services.
 fn fixed(context: &Context) -> Result<Value> {
@@ -26,6 +26,11 @@ fn fixed(context: &Context) -> Result<Value> {
         "rabbitmq": rabbitmq::url(context)?,
         "rabbitmqManagement": rabbitmq::management_with_login(context)?,
         "mailbox": format!("http://127.0.0.1:{}", ports.get("mailbox")),
+        "bank": artel::sandbox(context, "bank"),
+        "printer": artel::sandbox(context, "printer"),
+        "sms": artel::sandbox(context, "sms"),
+        "push": artel::sandbox(context, "push"),
+        "robots": artel::sandbox(context, "robots"),
         "smtp": format!("smtp://127.0.0.1:{}", ports.get("smtp")),
         "postgres": postgres::url(context, "artel_owner")?,
         "postgresSuperuser": postgres::url(context, "postgres")?,

@@ -27,6 +27,11 @@ const STANDARD: &[(&str, u16)] = &[
     ("xds", 18000),
     ("smtp", 1025),
     ("mailbox", 8025),
+    ("bank", 8101),
+    ("printer", 8102),
+    ("sms", 8103),
+    ("push", 8104),
+    ("robots", 8105),
     (COLLECTOR, 4317),
 ];
 

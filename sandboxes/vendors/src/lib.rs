@@ -3,6 +3,7 @@
 //!
 //! As a library in tests: `bank::start(bank::Options::default())` serves one on a free port until its handle is dropped.
 
+mod all;
 pub mod bank;
 mod error;
 mod kit;
@@ -12,5 +13,6 @@ pub mod push;
 pub mod robots;
 pub mod sms;
 
+pub use all::{SandboxesArgs, run};
 pub use error::Error;
 pub use kit::{Act, At, BadField, Entry, FaultBox, Faults, Running, Vendor};

@@ -1,10 +1,10 @@
 //! Money: payments as sagas over the kitchen, the points, the bank, the printer and the order; refunds; receipts.
 
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod acquirer;
 #[allow(dead_code)]
 mod outside;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod printer;
 
 use artel_handle::{Host, Service};

@@ -116,6 +116,7 @@ pub fn run(args: &Args) -> Result<()> {
         let mut command = measure(&bench, &chosen, args);
         if let Some(artel) = &artel {
             artel::start_mailbox(context, artel)?;
+            artel::start_sandboxes(context, artel)?;
             envoy::configure(context)?;
             command.env("ARTEL_BENCH_ARTEL", artel).env("ARTEL_BENCH_ENVOY", &context.tools.envoy);
             command.env("ARTEL_BENCH_SERVICES", artel::services().collect::<Vec<_>>().join(","));

@@ -106,6 +106,8 @@ pub fn start(context: &Context, shape: &Shape, from: Artel) -> Result<Mesh> {
 
     let step = context.progress.step("mailbox", "starting");
     step.done(&artel::start_mailbox(context, &artel)?);
+    let step = context.progress.step("sandboxes", "starting");
+    step.done(&artel::start_sandboxes(context, &artel)?);
 
     let step = context.progress.step("services", "waiting until Consul reports each healthy");
     let services = mesh::start(context, &artel, shape, HEALTHY)?;
@@ -153,6 +155,10 @@ fn tell(context: &Context, time: Duration) -> Result<()> {
         context.secrets.password("rabbitmq")?
     );
     say!("  Mailbox        http://127.0.0.1:{}", context.ports.get("mailbox"));
+    say!(
+        "  Sandboxes      {}   (the ledger of each: /sandbox/ledger; what it does wrong: /sandbox/faults)",
+        artel::SANDBOXES.map(|name| format!("{name} :{}", context.ports.get(name))).join(", ")
+    );
     say!("  for scripts    {state}/endpoints.json");
     say!("\nTry:\n  curl '{api}/api/v1/products?pageSize=3'");
     say!("  curl --cacert {state}/tls/ca.pem {}/api/v1/categories", envoy::api_tls(context));

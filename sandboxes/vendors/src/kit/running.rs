@@ -65,9 +65,4 @@ impl<V: Vendor> Running<V> {
         let _ = served.await;
         drop(desk);
     }
-
-    /// Serves until the task is stopped from outside.
-    pub async fn forever(&mut self) {
-        let _ = (&mut self.served).await;
-    }
 }

@@ -277,3 +277,42 @@ async fn a_wrong_secret_charges_nobody_and_is_never_told() {
     }
     assert_eq!(moved(&bank), []);
 }
+
+/// The table `[billing.acquirer]` with these lines in it.
+fn settings(lines: &str) -> anyhow::Result<Settings> {
+    #[derive(serde::Deserialize)]
+    struct Section {
+        acquirer: Settings,
+    }
+    // Only this table: the others are somebody else's.
+    let defaults = include_str!("../../config.toml");
+    let defaults = &defaults[defaults.find("[acquirer]").unwrap()..defaults.find("[printer]").unwrap()];
+    let config = artel_config::Config::parse(&format!("[billing.acquirer]\n{lines}"))?;
+    let settings = config.section::<Section>("billing", defaults)?.acquirer;
+    settings.check()?;
+    Ok(settings)
+}
+
+#[test]
+fn the_bank_that_is_set_is_the_one_that_charges() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    assert_eq!(settings("").unwrap().acquirer().unwrap().name(), "halyk");
+    assert_eq!(settings("kind = 'plain'").unwrap().acquirer().unwrap().name(), "plain");
+}
+
+#[test]
+fn what_can_charge_nobody_is_refused_by_name() {
+    for (lines, key) in [
+        ("kind = 'paper'", "paper"),
+        ("timeout_ms = 5", "billing.acquirer.timeout_ms"),
+        ("halyk.url = 'bank.example.com'", "billing.acquirer.halyk.url"),
+        ("halyk.token_url = 'https://bank.example.com/'", "billing.acquirer.halyk.token_url"),
+        ("halyk.post_link = 'webhooks'", "billing.acquirer.halyk.post_link"),
+        ("kind = 'plain'\nplain.url = ''", "billing.acquirer.plain.url"),
+        ("plain.api_kye = 'x'", "api_kye"),
+    ] {
+        let error = settings(lines).map(|_| ()).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains(key), "{lines}: {text}");
+    }
+}
