@@ -7,8 +7,10 @@ use lettre::message::Mailbox;
 use serde::Deserialize;
 
 use crate::DEFAULTS;
-use crate::domain::Rules;
 use crate::language::Language;
+use crate::letter::Rules;
+use crate::push::PushSettings;
+use crate::sms::SmsSettings;
 use crate::templates::{Templates, Voice};
 
 /// The section `[notify]`; `config.toml` says what each key means.
@@ -27,6 +29,8 @@ pub(crate) struct Settings {
     lease_ms: u64,
     sweep_ms: u64,
     give_up_after_hours: u32,
+    pub sms: SmsSettings,
+    pub push: PushSettings,
 }
 
 impl Section for Settings {
@@ -49,6 +53,17 @@ impl Section for Settings {
         );
         self.from()?;
         self.tongue()?;
+        self.sms.check()?;
+        self.push.check()?;
+        // An SMS may take three requests: whether it was taken, its code, itself. A push message two, with its token.
+        ensure!(
+            self.sms.timeout() * 3 <= self.send_within(),
+            "notify.sms.timeout_ms must be at most a third of notify.send_timeout_ms"
+        );
+        ensure!(
+            self.push.timeout() * 3 <= self.send_within(),
+            "notify.push.timeout_ms must be at most a third of notify.send_timeout_ms"
+        );
         Ok(())
     }
 }
@@ -81,6 +96,19 @@ impl Settings {
             send_within: self.send_within(),
             give_up_after: TimeDelta::hours(self.give_up_after_hours.into()),
         }
+    }
+
+    pub fn sms_rules(&self) -> Rules {
+        Rules { give_up_after: self.sms.give_up_after(), ..self.rules() }
+    }
+
+    pub fn push_rules(&self) -> Rules {
+        Rules { give_up_after: self.push.give_up_after(), ..self.rules() }
+    }
+
+    /// The language of people who chose none.
+    pub fn language(&self) -> anyhow::Result<Language> {
+        Ok(self.tongue()?.0)
     }
 
     pub fn send_within(&self) -> Duration {
@@ -116,5 +144,20 @@ pub(crate) mod tests {
         assert!(settings("[notify]\nlanguage = 'de'").is_err());
         assert!(settings("[notify]\nutc_offset = 'Moscow'").is_err());
         assert!(settings("[notify]\nfrom = 'nobody'").is_err());
+        for (named, text) in [
+            ("notify.sms.url", "[notify.sms]\nurl = 'smsc'\nlogin = 'a'"),
+            ("notify.sms.url", "[notify.sms]\nurl = 'https://smsc.kz/sys/'\nlogin = 'a'"),
+            ("notify.sms.login", "[notify.sms]\nurl = 'https://smsc.kz/sys'"),
+            ("notify.sms.timeout_ms", "[notify.sms]\ntimeout_ms = 9999"),
+            ("notify.push.project", "[notify.push]\nurl = 'https://fcm.googleapis.com'"),
+            (
+                "notify.push.key",
+                "[notify.push]\nurl = 'https://fcm.googleapis.com'\nproject = 'a'\nkey = 'hunter2'",
+            ),
+            ("notify.push.timeout_ms", "[notify.push]\ntimeout_ms = 9999"),
+        ] {
+            let error = format!("{:#}", settings(text).unwrap_err());
+            assert!(error.contains(named) && !error.contains("hunter2"), "{error}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The mail server, over SMTP.
 
 use anyhow::Context as _;
+use artel_client::Call;
 use artel_handle::Live;
 use artel_proto::notify::Email;
 use artel_util::time::to_chrono;
@@ -12,13 +13,8 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use crate::config::Settings;
-use crate::domain::Answer;
-
-/// Hands e-mails on towards their readers.
-#[async_trait]
-pub(crate) trait Mailer: Send + Sync + 'static {
-    async fn send(&self, email: &Email) -> Answer;
-}
+use crate::letter::Answer;
+use crate::outbox::Carrier;
 
 /// A mail server.
 pub(crate) struct Smtp {
@@ -65,8 +61,8 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
 }
 
 #[async_trait]
-impl Mailer for Smtp {
-    async fn send(&self, email: &Email) -> Answer {
+impl Carrier<Email> for Smtp {
+    async fn carry(&self, _: &Call, email: &Email) -> Answer {
         let message = match self.message(email) {
             Ok(message) => message,
             Err(error) => return Answer::Never(format!("{error:#}")),

@@ -1,28 +1,52 @@
-//! Messages from their templates: one text and one HTML template for each change and language, in `templates/`.
+//! Messages from their templates: one text template for each kind of news and language, and one in HTML where it is told by
+//! e-mail, in `templates/`.
 
+use artel_proto::billing::Refund;
 use artel_proto::identity::User;
-use artel_proto::order::Order;
+use artel_proto::order::{Order, OrderItem};
 use artel_util::{Error, money};
 use chrono::{DateTime, FixedOffset, Utc};
 use minijinja::{Captured, Environment, UndefinedBehavior, Value, context};
 
 use crate::language::Language;
 
-/// What happened to an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Change {
-    Placed,
-    Cancelled,
+/// What happened to what is somebody's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum News<'a> {
+    /// An order of the shop was placed.
+    Placed(&'a Order),
+    /// An order of the shop was cancelled.
+    Cancelled(&'a Order),
+    /// An order of dishes was paid.
+    Paid(&'a Order),
+    /// The order of dishes with this number is ready.
+    Ready(i32),
+    /// Money and points were given back.
+    Refunded(&'a Refund),
 }
 
-impl Change {
-    pub const ALL: [Self; 2] = [Self::Placed, Self::Cancelled];
+/// The templates of news, each with whether it is told by e-mail and whether it is told to phones and devices: at once, or
+/// not at all.
+const NEWS: [(&str, bool, bool); 5] = [
+    ("order_placed", true, false),
+    ("order_cancelled", true, false),
+    ("order_paid", false, true),
+    ("order_ready", false, true),
+    ("payment_refunded", false, false),
+];
+/// The template of a code.
+const CODE: &str = "phone_code";
+const LANGUAGES: [Language; 3] = [Language::Russian, Language::Kazakh, Language::English];
 
-    fn name(self) -> &'static str {
-        match self {
-            Self::Placed => "order_placed",
-            Self::Cancelled => "order_cancelled",
-        }
+impl News<'_> {
+    fn kind(&self) -> (&'static str, bool, bool) {
+        NEWS[match self {
+            Self::Placed(_) => 0,
+            Self::Cancelled(_) => 1,
+            Self::Paid(_) => 2,
+            Self::Ready(_) => 3,
+            Self::Refunded(_) => 4,
+        }]
     }
 }
 
@@ -44,9 +68,18 @@ pub(crate) struct Words {
     pub title: String,
     /// A sentence, for the application.
     pub note: String,
-    /// The e-mail as plain text.
+    /// The e-mail, where it is told by e-mail.
+    pub letter: Option<Letter>,
+    /// The SMS, where it is told to phones.
+    pub sms: Option<String>,
+}
+
+/// An e-mail in both its forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Letter {
+    /// As plain text.
     pub text: String,
-    /// The e-mail as HTML.
+    /// As HTML.
     pub html: String,
 }
 
@@ -55,7 +88,7 @@ pub(crate) struct Words {
 pub(crate) struct Templates(Environment<'static>);
 
 /// What a template sees: everything is formatted already, so that templates only place it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct View {
     language: &'static str,
     title: String,
@@ -65,6 +98,12 @@ struct View {
     count: String,
     total: String,
     items: Vec<Row>,
+    /// The number on the board.
+    board: i32,
+    /// What of the total goes to the card; empty where nothing does.
+    card: String,
+    /// What of the total goes back as points; empty where nothing does.
+    points: String,
 }
 
 #[derive(Debug)]
@@ -93,6 +132,9 @@ impl View {
             time => self.time.as_str(),
             count => self.count.as_str(),
             total => self.total.as_str(),
+            board => self.board,
+            card => self.card.as_str(),
+            points => self.points.as_str(),
             items => self.items.iter().map(row).collect::<Vec<_>>(),
         }
     }
@@ -102,23 +144,35 @@ macro_rules! templates {
     ($($name:literal),+ $(,)?) => { [$(($name, include_str!(concat!("../templates/", $name)))),+] };
 }
 
-const TEMPLATES: [(&str, &str); 16] = templates![
+const TEMPLATES: [(&str, &str); 28] = templates![
     "layout.html",
     "ru/layout.html",
     "ru/order_placed.html",
     "ru/order_placed.txt",
     "ru/order_cancelled.html",
     "ru/order_cancelled.txt",
+    "ru/order_paid.txt",
+    "ru/order_ready.txt",
+    "ru/payment_refunded.txt",
+    "ru/phone_code.txt",
     "kk/layout.html",
     "kk/order_placed.html",
     "kk/order_placed.txt",
     "kk/order_cancelled.html",
     "kk/order_cancelled.txt",
+    "kk/order_paid.txt",
+    "kk/order_ready.txt",
+    "kk/payment_refunded.txt",
+    "kk/phone_code.txt",
     "en/layout.html",
     "en/order_placed.html",
     "en/order_placed.txt",
     "en/order_cancelled.html",
     "en/order_cancelled.txt",
+    "en/order_paid.txt",
+    "en/order_ready.txt",
+    "en/payment_refunded.txt",
+    "en/phone_code.txt",
 ];
 
 impl Templates {
@@ -129,24 +183,46 @@ impl Templates {
         for (name, source) in TEMPLATES {
             environment.add_template(name, source)?;
         }
-        for change in Change::ALL {
-            for language in [Language::Russian, Language::Kazakh, Language::English] {
-                environment.get_template(&format!("{}/{}.txt", language.code(), change.name()))?;
-                environment.get_template(&format!("{}/{}.html", language.code(), change.name()))?;
+        for language in LANGUAGES.map(Language::code) {
+            environment.get_template(&format!("{language}/{CODE}.txt"))?;
+            for (name, has_letter, _) in NEWS {
+                environment.get_template(&format!("{language}/{name}.txt"))?;
+                if has_letter {
+                    environment.get_template(&format!("{language}/{name}.html"))?;
+                }
             }
         }
         Ok(Self(environment))
     }
 
-    fn render(&self, change: Change, language: Language, mut view: View) -> Result<Words, minijinja::Error> {
-        let text = self.0.get_template(&format!("{}/{}.txt", language.code(), change.name()))?;
+    fn render(
+        &self,
+        (name, has_letter, has_sms): (&str, bool, bool),
+        language: Language,
+        mut view: View,
+    ) -> Result<Words, minijinja::Error> {
+        let text = self.0.get_template(&format!("{}/{name}.txt", language.code()))?;
         let mut rendered = text.render_captured(view.value())?;
         let mut block = |name: &str| rendered_block(&mut rendered, name);
-        let (title, note, letter) = (block("title")?, block("note")?, block("letter")?);
+        let (title, note) = (block("title")?, block("note")?);
+        let sms = if has_sms { Some(single_line(&block("sms")?)) } else { None };
+        let text = if has_letter { Some(block("letter")?) } else { None };
         view.title = single_line(&title);
-        let page = self.0.get_template(&format!("{}/{}.html", language.code(), change.name()))?;
-        let html = page.render(view.value())?;
-        Ok(Words { language, title: view.title, note: single_line(&note), text: letter, html })
+        let letter = match text {
+            None => None,
+            Some(text) => {
+                let page = self.0.get_template(&format!("{}/{name}.html", language.code()))?;
+                Some(Letter { text, html: page.render(view.value())? })
+            }
+        };
+        Ok(Words { language, title: view.title, note: single_line(&note), letter, sms })
+    }
+
+    /// The SMS with a code.
+    pub fn code(&self, language: Language, code: &str) -> Result<String, Error> {
+        let template = self.0.get_template(&format!("{}/{CODE}.txt", language.code()));
+        let text = template.and_then(|template| template.render(context! { code }));
+        Ok(single_line(&text.map_err(Error::internal)?))
     }
 }
 
@@ -155,43 +231,62 @@ fn rendered_block(rendered: &mut Captured<'_>, name: &str) -> Result<String, min
 }
 
 impl Voice {
-    /// Writes to a person about a change of their order.
+    /// Writes to a person about what happened.
     pub fn write(
         &self,
-        change: Change,
-        order: &Order,
+        news: News<'_>,
         person: &User,
         language: Language,
         time: DateTime<Utc>,
     ) -> Result<Words, Error> {
         let view = View {
             language: language.code(),
-            title: String::new(),
             name: single_line(&person.display_name),
-            number: single_line(&order.number),
             time: language.moment(time.with_timezone(&self.clock)),
-            count: language.goods(order.items.iter().map(|item| i64::from(item.quantity)).sum()),
-            total: order
-                .total
-                .as_ref()
-                .map(|sum| language.money(sum.amount_minor, &sum.currency))
-                .unwrap_or_default(),
-            items: order
-                .items
-                .iter()
-                .map(|item| {
-                    let price = item.price.clone().unwrap_or_default();
-                    let sum = money::times(price.amount_minor, item.quantity).unwrap_or(i64::MAX);
-                    Row {
-                        name: single_line(&item.name),
-                        quantity: item.quantity,
-                        price: language.money(price.amount_minor, &price.currency),
-                        sum: language.money(sum, &price.currency),
-                    }
-                })
-                .collect(),
+            ..match news {
+                News::Placed(order) | News::Cancelled(order) | News::Paid(order) => {
+                    View::order(order, language)
+                }
+                News::Ready(board) => View { board, ..View::default() },
+                News::Refunded(refund) => View::refund(refund, language),
+            }
         };
-        self.templates.render(change, language, view).map_err(Error::internal)
+        self.templates.render(news.kind(), language, view).map_err(Error::internal)
+    }
+}
+
+impl View {
+    fn order(order: &Order, language: Language) -> Self {
+        let total = order.total.as_ref().map(|sum| language.money(sum.amount_minor, &sum.currency));
+        let row = |item: &OrderItem| {
+            let price = item.price.clone().unwrap_or_default();
+            let sum = money::times(price.amount_minor, item.quantity).unwrap_or(i64::MAX);
+            Row {
+                name: single_line(&item.name),
+                quantity: item.quantity,
+                price: language.money(price.amount_minor, &price.currency),
+                sum: language.money(sum, &price.currency),
+            }
+        };
+        Self {
+            number: single_line(&order.number),
+            count: language.goods(order.items.iter().map(|item| i64::from(item.quantity)).sum()),
+            total: total.unwrap_or_default(),
+            items: order.items.iter().map(row).collect(),
+            board: order.board_number,
+            ..Self::default()
+        }
+    }
+
+    fn refund(refund: &Refund, language: Language) -> Self {
+        let sum = |amount: i64| language.money(amount, &refund.currency);
+        let part = |amount: i64| if amount > 0 { sum(amount) } else { String::new() };
+        Self {
+            total: sum(refund.amount_minor),
+            card: part(refund.card_minor),
+            points: part(refund.bonus_minor),
+            ..Self::default()
+        }
     }
 }
 
@@ -204,7 +299,6 @@ fn single_line(text: &str) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use artel_proto::order::OrderItem;
     use artel_proto::types::Money;
 
     use super::*;
@@ -246,39 +340,94 @@ pub(crate) mod tests {
         }
     }
 
-    fn written(change: Change, language: Language) -> Words {
+    pub(crate) fn dishes() -> Order {
+        let tenge = |amount_minor| Some(Money { amount_minor, currency: "KZT".to_owned() });
+        let item = OrderItem {
+            dish_id: artel_util::new_id(),
+            name: "Лагман".to_owned(),
+            quantity: 2,
+            price: tenge(190_000),
+            ..OrderItem::default()
+        };
+        Order { items: vec![item], total: tenge(380_000), board_number: 12, bonus_minor: 30_000, ..order() }
+    }
+
+    pub(crate) fn refund() -> Refund {
+        Refund {
+            amount_minor: 125_000,
+            card_minor: 100_000,
+            bonus_minor: 25_000,
+            currency: "KZT".to_owned(),
+            ..Refund::default()
+        }
+    }
+
+    fn written(news: News<'_>, language: Language) -> Words {
         let time = DateTime::parse_from_rfc3339("2026-11-21T05:05:00Z").unwrap().to_utc();
-        voice().write(change, &order(), &person(), language, time).unwrap()
+        voice().write(news, &person(), language, time).unwrap()
     }
 
     #[test]
     fn messages_read_well_in_every_language() {
-        for language in [Language::Russian, Language::Kazakh, Language::English] {
-            for change in Change::ALL {
-                let words = written(change, language);
-                let name = format!("{}_{}", language.code(), change.name());
+        let order = order();
+        for language in LANGUAGES {
+            for news in [News::Placed(&order), News::Cancelled(&order)] {
+                let words = written(news, language);
+                let letter = words.letter.unwrap();
+                let name = format!("{}_{}", language.code(), news.kind().0);
                 insta::assert_snapshot!(
                     format!("{name}.txt"),
-                    format!("{}\n\n{}\n\n{}", words.title, words.note, words.text)
+                    format!("{}\n\n{}\n\n{}", words.title, words.note, letter.text)
                 );
-                insta::assert_snapshot!(format!("{name}.html"), words.html);
+                insta::assert_snapshot!(format!("{name}.html"), letter.html);
             }
         }
     }
 
     #[test]
+    fn what_guests_are_told_is_short_and_reads_well_in_every_language() {
+        let (order, both) = (dishes(), refund());
+        let card = Refund { card_minor: 125_000, bonus_minor: 0, ..refund() };
+        let points = Refund { card_minor: 0, bonus_minor: 125_000, ..refund() };
+        for language in LANGUAGES {
+            let mut told = Vec::new();
+            for news in [
+                News::Paid(&order),
+                News::Ready(12),
+                News::Refunded(&both),
+                News::Refunded(&card),
+                News::Refunded(&points),
+            ] {
+                let words = written(news, language);
+                assert!(words.letter.is_none());
+                told.push(format!("{}\n{}", words.title, words.note));
+                if let Some(sms) = words.sms {
+                    // One SMS holds 70 letters that are not Latin.
+                    assert!(sms.chars().count() <= 70, "{sms}");
+                    told.push(sms);
+                }
+            }
+            let code = Templates::load().unwrap().code(language, "012345").unwrap();
+            assert!(code.chars().count() <= 70 && code.contains("012345"), "{code}");
+            told.push(code);
+            insta::assert_snapshot!(format!("{}_guests.txt", language.code()), told.join("\n\n"));
+        }
+    }
+
+    #[test]
     fn what_people_typed_stays_text() {
-        let words = written(Change::Placed, Language::English);
+        let words = written(News::Placed(&order()), Language::English);
+        let letter = words.letter.unwrap();
         assert!(
-            words.html.contains(
+            letter.html.contains(
                 "Cable &lt;b&gt;USB-C&lt;&#x2f;b&gt; &amp; &quot;friends&quot; Bcc: all@example.com"
             )
         );
-        assert!(!words.html.contains("<script>"));
+        assert!(!letter.html.contains("<script>"));
         assert!(
-            words.text.contains("- Cable <b>USB-C</b> & \"friends\" Bcc: all@example.com: 3 × "),
+            letter.text.contains("- Cable <b>USB-C</b> & \"friends\" Bcc: all@example.com: 3 × "),
             "{}",
-            words.text
+            letter.text
         );
         assert!(!words.title.contains('\n') && !words.note.contains('\n'));
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use artel_mailbox::{Limits, Mailbox, Options};
 use artel_proto::Timestamp;
-use artel_util::time::{from_chrono, to_chrono};
+use artel_proto::notify::{Email, EmailStatus};
+use artel_util::time::from_chrono;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::config::tests::settings;
+use crate::letter::Progress;
 use crate::smtp::Smtp;
 
 const RULES: Rules = Rules {
@@ -22,54 +24,62 @@ const RULES: Rules = Rules {
 };
 const ID: &str = "0193a000-0000-7000-8000-000000000007";
 
-/// The table of e-mails with `persist`'s rules: a version each, and steps that are done once.
-#[derive(Default)]
-struct Table {
-    row: Mutex<Option<Email>>,
+/// A table with one letter and `persist`'s rules: a version, and steps that are done once.
+pub(crate) struct Table<L = Email> {
+    row: Mutex<L>,
     done: Mutex<std::collections::HashMap<String, String>>,
     /// Steps of this name hang, as for a process that dies in them.
-    hang_at: Mutex<&'static str>,
+    pub(crate) hang_at: Mutex<&'static str>,
     /// So many of the next writes fail; half of them after they were done.
     away: AtomicUsize,
-    hung: Notify,
+    pub(crate) hung: Notify,
 }
 
-impl Table {
-    fn with(email: Email) -> Arc<Self> {
-        Arc::new(Self { row: Mutex::new(Some(email)), ..Self::default() })
+impl<L: Letter> Table<L> {
+    pub(crate) fn with(letter: L) -> Arc<Self> {
+        Arc::new(Self {
+            row: Mutex::new(letter),
+            done: Mutex::default(),
+            hang_at: Mutex::new(""),
+            away: AtomicUsize::new(0),
+            hung: Notify::new(),
+        })
     }
 
-    fn row(&self) -> Email {
-        self.row.lock().unwrap().clone().unwrap()
+    pub(crate) fn row(&self) -> L {
+        self.row.lock().unwrap().clone()
     }
 
-    fn apply(&self, email: &Email, fields: &[&str], step: &str, mark: &str) -> Option<i64> {
-        let key = format!("{}/{step}", email.version);
+    fn apply(&self, letter: &L, fields: &[&str], step: &str, mark: &str) -> Option<i64> {
+        let version = letter.version();
+        let key = format!("{version}/{step}");
         let mut done = self.done.lock().unwrap();
         if let Some(by) = done.get(&key) {
-            return (by == mark).then_some(email.version + 1);
+            return (by == mark).then_some(version + 1);
         }
         let mut row = self.row.lock().unwrap();
-        let row = row.as_mut().filter(|row| row.version == email.version)?;
-        for field in fields {
-            assert!(artel_proto::Entity::take(row, email, field), "{field} is a field");
+        if row.version() != version {
+            return None;
         }
-        row.version += 1;
+        for field in fields {
+            assert!(row.take(letter, field), "{field} is a field");
+        }
+        row.set_version(version + 1);
         done.insert(key, mark.to_owned());
-        Some(row.version)
+        Some(version + 1)
     }
 }
 
 #[async_trait]
-impl Emails for Table {
-    async fn find(&self, _: &Call, id: &str) -> Result<Option<Email>, Error> {
-        Ok(self.row.lock().unwrap().clone().filter(|row| row.id == id))
+impl<L: Letter> Letters<L> for Table<L> {
+    async fn find(&self, _: &Call, id: &str) -> Result<Option<L>, Error> {
+        Ok(Some(self.row()).filter(|row| row.id() == id))
     }
 
     async fn write(
         &self,
         _: &Call,
-        email: &Email,
+        letter: &L,
         fields: &[&str],
         step: &str,
         mark: &str,
@@ -82,11 +92,11 @@ impl Emails for Table {
         if left > 0 {
             self.away.store(left - 1, Ordering::SeqCst);
             if left % 2 == 1 {
-                self.apply(email, fields, step, mark);
+                self.apply(letter, fields, step, mark);
             }
             return Err(Error::unavailable("AWAY", "persist is away"));
         }
-        Ok(self.apply(email, fields, step, mark))
+        Ok(self.apply(letter, fields, step, mark))
     }
 
     async fn waiting(&self, call: &Call, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
@@ -96,9 +106,10 @@ impl Emails for Table {
 
     async fn left_alone(&self, _: &Call, now: DateTime<Utc>) -> Result<Vec<String>, Error> {
         let row = self.row();
-        let open = matches!(row.status(), EmailStatus::Pending | EmailStatus::Sending);
-        let free = row.lease_time.as_ref().and_then(to_chrono).is_some_and(|lease| lease <= now);
-        Ok(if open && free { vec![row.id] } else { Vec::new() })
+        let Progress { stage, lease, .. } = row.progress();
+        let open = matches!(stage, Stage::Pending | Stage::Sending);
+        let free = lease.is_some_and(|lease| lease <= now);
+        Ok(if open && free { vec![row.id().to_owned()] } else { Vec::new() })
     }
 }
 
@@ -112,8 +123,8 @@ struct Told {
 }
 
 #[async_trait]
-impl Mailer for Told {
-    async fn send(&self, _: &Email) -> Answer {
+impl Carrier<Email> for Told {
+    async fn carry(&self, _: &Call, _: &Email) -> Answer {
         self.sent.fetch_add(1, Ordering::SeqCst);
         self.reached.notify_one();
         if self.hang {
@@ -125,14 +136,14 @@ impl Mailer for Told {
 
 /// A clock that tests move.
 #[derive(Clone, Default)]
-struct Hands(Arc<AtomicI64>);
+pub(crate) struct Hands(Arc<AtomicI64>);
 
 impl Hands {
-    fn forward(&self, seconds: i64) {
+    pub(crate) fn forward(&self, seconds: i64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    fn now(&self) -> DateTime<Utc> {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(1_800_000_000 + self.0.load(Ordering::SeqCst), 0).unwrap()
     }
 }
@@ -154,17 +165,21 @@ fn pending() -> Email {
     }
 }
 
-fn call() -> Call {
+pub(crate) fn call() -> Call {
     Call::by_service("notify", "00000000-0000-7000-8000-000000000001")
 }
 
 /// A sender in a process of its own: it shares the table, the mail server and the time with others, not its memory.
-fn process(table: &Arc<Table>, mailer: &Arc<impl Mailer>, hands: &Hands) -> Outbox {
+pub(crate) fn process<L: Letter>(
+    table: &Arc<Table<L>>,
+    carrier: &Arc<impl Carrier<L>>,
+    hands: &Hands,
+) -> Outbox<L> {
     let hands = hands.clone();
-    Outbox { clock: Arc::new(move || hands.now()), ..Outbox::new(table.clone(), mailer.clone(), RULES) }
+    Outbox { clock: Arc::new(move || hands.now()), ..Outbox::new(table.clone(), carrier.clone(), RULES) }
 }
 
-fn wait_of(result: Result<(), Failure>) -> Duration {
+pub(crate) fn wait_of(result: Result<(), Failure>) -> Duration {
     match result {
         Err(Failure::Later { wait: Some(wait), .. }) => wait,
         other => panic!("not put off: {other:?}"),
@@ -189,7 +204,7 @@ async fn an_email_is_sent_once_and_written_down() {
 async fn of_many_senders_at_once_one_sends() {
     let (table, mailer, hands) = (Table::with(pending()), Arc::new(Told::default()), Hands::default());
     let call = call();
-    let senders: Vec<Outbox> = (0..16).map(|_| process(&table, &mailer, &hands)).collect();
+    let senders: Vec<Outbox<Email>> = (0..16).map(|_| process(&table, &mailer, &hands)).collect();
     let results = futures::future::join_all(senders.iter().map(|sender| sender.send(&call, ID))).await;
     assert_eq!(mailer.sent.load(Ordering::SeqCst), 1);
     assert!(

@@ -9,10 +9,10 @@ use artel_util::time::from_chrono;
 use chrono::{TimeDelta, Utc};
 
 use super::world::World;
-use crate::domain::{CLAIMED, Rules};
+use crate::letter::{CLAIMED, Rules};
 use crate::outbox::Outbox;
 use crate::outbox::tests::Post;
-use crate::rows::{Emails as _, Rows};
+use crate::rows::{Letters as _, Rows};
 
 const RULES: Rules = Rules {
     lease: Duration::from_secs(30),
@@ -29,7 +29,7 @@ async fn of_many_senders_one_sends_and_writes_it_down() {
     let id = world.all::<Email>(&person.id).await[0].id.clone();
     let call = world.call();
     // Each with a memory of its own, as in processes of their own.
-    let senders: Vec<Outbox> =
+    let senders: Vec<Outbox<Email>> =
         (0..8).map(|_| Outbox::new(Arc::new(Rows::new(world.repo.clone())), post.mailer(), RULES)).collect();
     futures::future::join_all(senders.iter().map(|sender| sender.send(&call, &id))).await;
     senders[0].send(&call, &id).await.unwrap();
@@ -46,7 +46,7 @@ async fn what_is_left_alone_is_found_when_its_lease_ends() {
     let person = world.person().await;
     let (delivery, event) = world.placed(&person.id);
     world.teller.hear(&delivery, event).await.unwrap();
-    let (rows, call) = (Rows::new(world.repo.clone()), world.call());
+    let (rows, call) = (Rows::<Email>::new(world.repo.clone()), world.call());
     assert!(rows.left_alone(&call, Utc::now()).await.unwrap().is_empty(), "the event has a minute");
     let mut email = world.all::<Email>(&person.id).await.remove(0);
 
@@ -66,7 +66,8 @@ async fn what_is_left_alone_is_found_when_its_lease_ends() {
     Outbox::new(Arc::new(rows), post.mailer(), RULES).sweep(&job).await.unwrap();
     let email = world.all::<Email>(&person.id).await.remove(0);
     assert_eq!((email.status(), email.attempts), (EmailStatus::Sent, 1));
-    let nothing = Rows::new(world.repo.clone()).left_alone(&call, Utc::now() + TimeDelta::days(1)).await;
+    let nothing =
+        Rows::<Email>::new(world.repo.clone()).left_alone(&call, Utc::now() + TimeDelta::days(1)).await;
     assert!(nothing.unwrap().is_empty());
     world.repo.commit(&call, Commit::new().delete::<Email>(&email.id)).await.unwrap();
 }
