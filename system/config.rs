@@ -59,6 +59,7 @@ fn shape(section: &str) -> Option<Shape> {
         "persist" => artel_persist::SECTION,
         "identity" => artel_identity::SECTION,
         "bonus" => artel_bonus::SECTION,
+        "billing" => artel_billing::SECTION,
         "catalog" => artel_catalog::SECTION,
         "order" => artel_order::SECTION,
         "menu" => artel_menu::SECTION,

@@ -8,7 +8,7 @@ mod tests;
 
 use async_trait::async_trait;
 
-pub(crate) use self::halyk::Halyk;
+pub(crate) use self::halyk::{Halyk, payment_of};
 pub(crate) use self::plain::Plain;
 pub(crate) use self::settings::Settings;
 use crate::outside::{Answer, Away};
