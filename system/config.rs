@@ -65,6 +65,7 @@ fn shape(section: &str) -> Option<Shape> {
         "menu" => artel_menu::SECTION,
         "statistics" => artel_statistics::SECTION,
         "notify" => artel_notify::SECTION,
+        "robotics" => artel_robotics::SECTION,
         "webhook" => artel_webhook::SECTION,
         "gateway" => artel_gateway::SECTION,
         _ => return None,

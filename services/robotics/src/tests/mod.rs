@@ -1,5 +1,8 @@
-//! The service over the real persist and PostgreSQL (`ARTEL_TEST_POSTGRES`), each test in a database of its own.
+//! The service over the real persist and PostgreSQL (`ARTEL_TEST_POSTGRES`), each test in a database of its own, and
+//! over the sandbox of the robot line.
 
+mod cooking;
+mod copy;
 mod reserving;
 mod stock;
 mod world;

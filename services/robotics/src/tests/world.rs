@@ -9,8 +9,10 @@ use artel_proto::robotics::{
     Portion, PutIngredientRequest, PutRecipeRequest, Recipe, RecipeStep, ReleaseIngredientsRequest,
     Reservation, ReserveIngredientsRequest, RestockIngredientRequest,
 };
+use artel_queue::Event;
 use artel_repo::Repo;
 use artel_util::{Error, new_id};
+use tokio::sync::mpsc;
 
 use crate::api::Robotics;
 
@@ -20,7 +22,9 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 pub struct World {
     client: RoboticsServiceClient<Channel>,
     pub repo: Repo,
-    pub workspace: String,
+    /// What persist announced.
+    pub announced: mpsc::UnboundedReceiver<Event>,
+    workspace: String,
     _database: TestDatabase,
 }
 
@@ -30,14 +34,15 @@ impl World {
         let database = TestDatabase::create().await.unwrap();
         let config = Config::parse(&format!("[mesh]\nmesh_key = \"{KEY}\"")).unwrap();
         let host = Host::new(config, CancellationToken::new()).unwrap();
-        let persist = testing::listen(database.persist().await.unwrap(), &host).await.unwrap();
+        let (persist, announced) = database.telling().await.unwrap();
+        let persist = testing::listen(persist, &host).await.unwrap();
         let key = CallKey::new(KEY).unwrap();
         let repo = Repo::new(Channels::fixed("robotics", key.clone(), [("persist", persist)]).to("persist"));
         let robotics = Service::new("robotics").grpc(RoboticsServiceServer::new(Robotics::new(repo.clone())));
         let robotics = testing::listen(robotics, &host).await.unwrap();
         let channels = Channels::fixed("billing", key, [("robotics", robotics)]);
         let client = RoboticsServiceClient::new(channels.to("robotics"));
-        Self { client, repo, workspace: new_id(), _database: database }
+        Self { client, repo, announced, workspace: new_id(), _database: database }
     }
 
     /// The service's own call.

@@ -1,0 +1,218 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use artel_proto::robotics::{CookingStatus, Reservation, ReservationStatus};
+use artel_util::new_id;
+use artel_util::time::to_chrono;
+use artel_vendors::robots::Effect;
+use artel_vendors::{Act, Faults};
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+use super::copy::{Copy, came_in, jobs, line, only_job, paid, robots, told, until};
+use super::world::{World, recipe};
+use crate::line::{Changes, Dish, Order, Progress, RobotLine, Trouble};
+
+/// A world with a dish that there is enough for.
+async fn world() -> (World, String) {
+    let world = World::start().await;
+    let beet = world.ingredient(10_000).await;
+    let borscht = world.dish(&[(&beet, 10)]).await;
+    (world, borscht)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paid_order_is_cooked_once_by_its_recipe_and_told_with_the_lines_times() {
+    let (mut world, borscht) = world().await;
+    let robots = robots().await;
+    let copy = Copy::start(&world, line(&robots));
+    let event = paid(&world, &borscht).await;
+    for _ in 0..3 {
+        copy.hear(&world, &event).await;
+    }
+    assert_eq!(told(&mut world, 1).await[&event.order_id], (1, 1));
+    let job = only_job(&world).await;
+    assert_eq!((job.status(), job.attempts, job.error.as_str()), (CookingStatus::Ready, 1, ""));
+    let ledger = robots.ledger();
+    let Effect::Queued { job: came, .. } = &ledger[0].effect else { panic!("{ledger:?}") };
+    assert_eq!(
+        (came.external_id.as_str(), came.dishes[0].steps[0].action.as_str()),
+        (job.id.as_str(), "fry")
+    );
+    assert_eq!(came.ingredients[0].amount, 10);
+    let micros = |time: chrono::DateTime<chrono::Utc>| time.timestamp_micros();
+    let times = [job.start_time, job.ready_time].map(|time| micros(to_chrono(&time.unwrap()).unwrap()));
+    assert_eq!(times, [micros(ledger[1].time), micros(ledger[2].time)]);
+    assert_eq!(ledger.len(), 3);
+    // What is cooked cannot be given back.
+    let reservation: Reservation = world.repo.get(&world.call(), &event.payment_id).await.unwrap().unwrap();
+    assert_eq!(reservation.status(), ReservationStatus::Used);
+    let refused = world.release(&event.payment_id, &event.order_id).await.unwrap_err();
+    assert_eq!(refused.reason(), "RESERVATION_USED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_paid_is_cooked_whatever_became_of_its_reservation() {
+    let (mut world, borscht) = world().await;
+    let robots = robots().await;
+    let copy = Copy::start(&world, line(&robots));
+    let (released, mut missing) = (paid(&world, &borscht).await, paid(&world, &borscht).await);
+    world.release(&released.payment_id, &released.order_id).await.unwrap();
+    missing.payment_id = new_id();
+    copy.hear(&world, &released).await;
+    copy.hear(&world, &missing).await;
+    assert!(told(&mut world, 2).await.values().all(|told| *told == (1, 1)));
+    // One that was missing is not made any more.
+    let late = world.reserve(&missing.payment_id, &missing.order_id, &[super::world::of(&borscht, 1)]).await;
+    assert!(late.unwrap().ingredients.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_breakdown_the_line_begins_again_and_meanwhile_the_job_says_why() {
+    let (mut world, borscht) = world().await;
+    let robots = robots().await;
+    robots.faults().set(Faults::script([Act::Break, Act::Fail, Act::Lose]));
+    let copy = Copy::start(&world, line(&robots));
+    let event = paid(&world, &borscht).await;
+    copy.hear(&world, &event).await;
+    until("the breakdown", async || only_job(&world).await.error.contains("jammed")).await;
+    assert_eq!(told(&mut world, 1).await[&event.order_id], (1, 1));
+    let job = only_job(&world).await;
+    // It was asked to begin again twice: the first time it was away, the second time its answer was lost.
+    assert_eq!((job.status(), job.attempts, job.error.as_str()), (CookingStatus::Ready, 3, ""));
+    let restarts = robots.ledger().into_iter();
+    assert_eq!(restarts.filter(|entry| matches!(entry.effect, Effect::Restarted { .. })).count(), 1);
+    assert_eq!(came_in(&robots)[&job.id], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_line_is_away_orders_wait_and_none_is_lost() {
+    let (mut world, borscht) = world().await;
+    let robots = robots().await;
+    robots.faults().set(Faults::down());
+    let copy = Copy::start(&world, line(&robots));
+    for _ in 0..5 {
+        copy.hear(&world, &paid(&world, &borscht).await).await;
+    }
+    let say = |error: &str| error.starts_with("the robot line does not answer");
+    until("each says why it waits", async || {
+        let jobs = jobs(&world).await;
+        jobs.len() == 5 && jobs.iter().all(|job| say(&job.error) && job.attempts == 0)
+    })
+    .await;
+    robots.faults().clear();
+    assert!(told(&mut world, 5).await.values().all(|told| *told == (1, 1)));
+    assert!(came_in(&robots).values().all(|times| *times == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_copies_cook_each_order_once_whatever_answers_are_lost() {
+    let (mut world, borscht) = world().await;
+    let robots = robots().await;
+    let faults = Faults {
+        lose_percent: 20.0,
+        fail_percent: 10.0,
+        break_percent: 30.0,
+        twice_percent: 10.0,
+        ..Faults::default()
+    };
+    robots.faults().set(faults);
+    let copies = [Copy::start(&world, line(&robots)), Copy::start(&world, line(&robots))];
+    for _ in 0..20 {
+        let event = paid(&world, &borscht).await;
+        tokio::join!(copies[0].hear(&world, &event), copies[1].hear(&world, &event));
+    }
+    let told = told(&mut world, 20).await;
+    assert!(told.len() == 20 && told.values().all(|told| *told == (1, 1)), "{told:?}");
+    let came = came_in(&robots);
+    assert!(came.len() == 20 && came.values().all(|times| *times == 1), "{came:?}");
+    let done = robots.ledger().into_iter().filter(|entry| matches!(entry.effect, Effect::Done { .. }));
+    assert_eq!(done.count(), 20);
+}
+
+/// The negative control of the test above: a line that is told of each attempt under another id cooks an order as often.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_jobs_id_an_order_is_cooked_as_often_as_it_is_handed_over() {
+    let robots = robots().await;
+    let line = line(&robots);
+    robots.faults().set(Faults::script([Act::Lose]));
+    let order = || Order {
+        id: new_id(),
+        dishes: vec![Dish {
+            dish_id: "d".to_owned(),
+            name: "Борщ".to_owned(),
+            quantity: 1,
+            steps: recipe("d", &[]).steps,
+        }],
+        ingredients: Vec::new(),
+    };
+    assert!(matches!(line.cook(&order()).await, Err(Trouble::Away(_))));
+    line.cook(&order()).await.unwrap();
+    assert_eq!(came_in(&robots).len(), 2);
+    // Under its own id it is the same order, also where it is another one by now.
+    let mut same = order();
+    line.cook(&same).await.unwrap();
+    same.dishes[0].quantity = 2;
+    line.cook(&same).await.unwrap();
+    assert_eq!(came_in(&robots).len(), 3);
+    assert_eq!(line.find(&new_id()).await.unwrap(), None);
+}
+
+/// A line whose caller is killed after it has taken an order and before it is heard.
+struct Killing {
+    line: Arc<dyn RobotLine>,
+    taken: Arc<Notify>,
+}
+
+#[async_trait]
+impl RobotLine for Killing {
+    async fn cook(&self, order: &Order) -> Result<Progress, Trouble> {
+        self.line.cook(order).await?;
+        self.taken.notify_one();
+        std::future::pending().await
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<Progress>, Trouble> {
+        self.line.find(id).await
+    }
+
+    async fn restart(&self, id: &str) -> Result<Progress, Trouble> {
+        self.line.restart(id).await
+    }
+
+    async fn changes(&self, after: u64, wait: Duration) -> Result<Changes, Trouble> {
+        self.line.changes(after, wait).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_copy_handed_over_before_it_was_killed_is_cooked_once() {
+    let (mut world, borscht) = world().await;
+    let robots = robots().await;
+    let taken = Arc::new(Notify::new());
+    let killed = Copy::deaf(&world, Arc::new(Killing { line: line(&robots), taken: Arc::clone(&taken) }));
+    let event = paid(&world, &borscht).await;
+    killed.hear(&world, &event).await;
+    taken.notified().await;
+    killed.die();
+    let job = only_job(&world).await;
+    assert_eq!((job.attempts, job.status()), (0, CookingStatus::Queued), "nobody wrote it down");
+    // The recipe changes before somebody looks after the job again: the line has it as it was.
+    let beet = world.ingredient(10).await;
+    world.put_recipe(recipe(&borscht, &[(&beet, 3)])).await.unwrap();
+    let _copy = Copy::deaf(&world, line(&robots));
+    assert_eq!(told(&mut world, 1).await[&event.order_id], (1, 1));
+    assert_eq!(came_in(&robots)[&job.id], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_was_missed_is_found_when_the_jobs_time_comes() {
+    let (mut world, borscht) = world().await;
+    let robots = robots().await;
+    robots.faults().set(Faults::script([Act::Break]));
+    let copy = Copy::deaf(&world, line(&robots));
+    let event = paid(&world, &borscht).await;
+    copy.hear(&world, &event).await;
+    assert_eq!(told(&mut world, 1).await[&event.order_id], (1, 1));
+    assert_eq!(only_job(&world).await.attempts, 2);
+}
