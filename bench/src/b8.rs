@@ -99,26 +99,30 @@ pub async fn run(setting: &Setting) -> Result<Outcome> {
 
 /// How many messages came.
 #[derive(Default)]
-struct Heard {
+pub struct Heard {
     count: AtomicU32,
+    wanted: AtomicU32,
     more: Notify,
 }
 
 impl Heard {
-    fn one(&self) {
-        // Whoever waits waits for whole thousands.
-        if (self.count.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(1_000) {
+    /// One more.
+    pub fn one(&self) {
+        let count = self.count.fetch_add(1, Ordering::SeqCst) + 1;
+        if count >= self.wanted.load(Ordering::SeqCst) {
             self.more.notify_one();
         }
     }
 
-    async fn all(&self, total: u32) -> Result<()> {
+    /// Waits until there are so many.
+    pub async fn all(&self, total: u32) -> Result<()> {
+        self.wanted.store(total, Ordering::SeqCst);
         let waits = async {
-            while self.count.load(Ordering::Relaxed) < total {
+            while self.count.load(Ordering::SeqCst) < total {
                 self.more.notified().await;
             }
         };
-        let heard = || self.count.load(Ordering::Relaxed);
+        let heard = || self.count.load(Ordering::SeqCst);
         tokio::time::timeout(PATIENCE, waits)
             .await
             .with_context(|| format!("only {} of {total} messages came in {PATIENCE:?}", heard()))

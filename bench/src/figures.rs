@@ -8,7 +8,7 @@ use crate::places::Places;
 use crate::report::Outcome;
 use crate::rounds::Plan;
 use crate::store::Store;
-use crate::{b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11};
+use crate::{b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12};
 
 /// What all figures are measured under.
 #[derive(Debug)]
@@ -62,4 +62,5 @@ figures! {
     "B9" b9 "memory of idle services, and their cold start",
     "B10" b10 "a second copy of a service",
     "B11" b11 "a feed imported",
+    "B12" b12 "10,000 idle boards of the restaurant",
 }

@@ -4,6 +4,7 @@
 mod b1;
 mod b10;
 mod b11;
+mod b12;
 mod b2;
 mod b3;
 mod b4;

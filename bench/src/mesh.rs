@@ -1,5 +1,6 @@
 //! Services of the mesh, started by a figure: `artel` itself, as in production, over the components' real addresses.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -102,6 +103,12 @@ impl Mesh {
             }
         }
         Ok(Instant::now())
+    }
+
+    /// Where a copy of a service listens.
+    pub async fn address(&self, service: &str) -> Result<SocketAddr> {
+        let found = self.consul.instances(service).await?;
+        Ok(found.first().with_context(|| format!("nobody runs `{service}`"))?.address)
     }
 
     /// The number of a process.

@@ -73,6 +73,7 @@ const FIGURES: &[Figure] = &[
     Figure { name: "B9", what: "memory of idle services, cold start", needs: Needs::Components },
     Figure { name: "B10", what: "a second copy of a service", needs: Needs::Components },
     Figure { name: "B11", what: "a feed imported", needs: Needs::Components },
+    Figure { name: "B12", what: "10,000 idle boards of the restaurant", needs: Needs::Components },
 ];
 
 pub fn run(args: &Args) -> Result<()> {
