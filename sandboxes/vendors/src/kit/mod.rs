@@ -5,6 +5,7 @@ mod failure;
 mod faults;
 mod layer;
 mod ledger;
+mod page;
 mod running;
 mod serve;
 
@@ -90,7 +91,8 @@ pub(crate) async fn start<V: Vendor>(
     let router = Router::new()
         .merge(layer::over(routes.effects, &desk, true))
         .merge(layer::over(routes.rest, &desk, false))
-        .merge(control::routes(desk.clone()));
+        .merge(control::routes(desk.clone()))
+        .merge(page::routes::<V>());
     let stop = CancellationToken::new();
     let served = tokio::spawn(serve::serve(vendor, listener, router, stop.clone()));
     tracing::info!(vendor, %address, "sandbox open");

@@ -56,3 +56,20 @@ async fn a_lost_answer_is_no_answer_and_an_outage_leaves_the_control_side() {
     assert_eq!(client.get("/healthz").await.0, 200);
     assert_eq!(sms.ledger().len(), 1);
 }
+
+#[tokio::test]
+async fn people_get_a_page_that_runs_its_own_script_only() {
+    let bank = bank::start(bank::Options::default()).await.unwrap();
+    let client = Client::of(bank.url());
+    for (path, kind) in
+        [("/", "text/html"), ("/sandbox/page.js", "text/javascript"), ("/sandbox/page.css", "text/css")]
+    {
+        let response = client.request("GET", path).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+        assert!(header("content-type").starts_with(kind), "{path}");
+        assert!(header("content-security-policy").contains("default-src 'none'"), "{path}");
+    }
+    let page = client.get("/").await.1;
+    assert!(page.as_str().unwrap().contains("<h1>bank</h1>"));
+}
