@@ -16,6 +16,7 @@ use crate::progress::Step;
 use crate::{components, files, http};
 
 const CONFIG: &str = include_str!("../../system/artel.toml");
+const PUSH_ACCOUNT: &str = include_str!("../../sandboxes/vendors/src/push/service-account.json");
 
 /// The services of the mesh, by the names that they have in Consul: the folders of `services/`, `persist` first,
 /// because the others have little to do without it.
@@ -119,6 +120,8 @@ pub struct Places {
     pub smtp: String,
     pub bank: String,
     pub printer: String,
+    pub sms: String,
+    pub push: String,
     pub robots: String,
     pub edge: String,
     pub xds_bind: String,
@@ -146,6 +149,9 @@ impl Places {
                 ("smtp", &self.smtp),
                 ("bank", &self.bank),
                 ("printer", &self.printer),
+                ("sms", &self.sms),
+                ("push", &self.push),
+                ("push_account", &self.push_account()?),
                 ("robots", &self.robots),
                 ("edge", &self.edge),
                 ("xds_bind", &self.xds_bind),
@@ -155,6 +161,13 @@ impl Places {
                 ("tls_pem", &self.tls_pem),
             ],
         )
+    }
+
+    /// The service account that the sandbox of push messages knows, with the address at which it gives tokens: one line.
+    fn push_account(&self) -> Result<String> {
+        let mut account: Value = serde_json::from_str(PUSH_ACCOUNT)?;
+        account["token_uri"] = format!("{}/token", self.push).into();
+        Ok(account.to_string())
     }
 }
 
@@ -175,6 +188,8 @@ pub fn configure(context: &Context) -> Result<()> {
         smtp: format!("smtp://127.0.0.1:{}", ports.get("smtp")),
         bank: sandbox(context, "bank"),
         printer: sandbox(context, "printer"),
+        sms: sandbox(context, "sms"),
+        push: sandbox(context, "push"),
         robots: sandbox(context, "robots"),
         edge: components::envoy::api(context),
         xds_bind: format!("127.0.0.1:{}", ports.get("xds")),

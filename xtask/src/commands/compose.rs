@@ -111,6 +111,8 @@ pub fn write(folder: &Path, secrets: &Secrets) -> Result<()> {
         smtp: "smtp://mailbox:1025".into(),
         bank: "http://sandboxes:8101".into(),
         printer: "http://sandboxes:8102".into(),
+        sms: "http://sandboxes:8103".into(),
+        push: "http://sandboxes:8104".into(),
         robots: "http://sandboxes:8105".into(),
         edge: "http://envoy:8080".into(),
         xds_bind: "0.0.0.0:18000".into(),
