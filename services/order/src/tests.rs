@@ -2,6 +2,7 @@
 
 mod boards;
 mod course;
+mod dishes;
 mod paying;
 mod placing;
 mod screens;
