@@ -151,7 +151,7 @@ impl Evening {
             numbers: staff.get("/api/v1/statistics/today").await?["report"].clone(),
             numbers_before,
             effects: bank.ledger(charged_before).await?,
-            receipts: printer.ledger(0).await?.len(),
+            receipts: printed(&printer.ledger(0).await?),
             receipts_waited: waited,
             sms: phones.count(),
             invariants: operator.ask(&["restaurant", "check", "--older-than", "0"]).await?,
@@ -160,4 +160,9 @@ impl Evening {
         progress.done();
         Ok(report.tell())
     }
+}
+
+/// How many receipts are on paper, of what the printer did.
+fn printed(effects: &[serde_json::Value]) -> usize {
+    effects.iter().filter(|effect| sandbox::text(effect, "kind") == "printed").count()
 }

@@ -93,7 +93,8 @@ impl Report {
         for reason in self.meals.iter().flat_map(|meal| &meal.refusals) {
             *refusals.entry(reason).or_default() += 1;
         }
-        let mut times = Histogram::<u64>::new(3).unwrap_or_else(|_| unreachable!("three digits are fine"));
+        let mut times = Histogram::<u64>::new_with_max(3_600_000, 3)
+            .unwrap_or_else(|_| unreachable!("an hour with three digits is fine"));
         for meal in self.meals.iter().filter(|meal| meal.paid.is_some()) {
             times.saturating_record(meal.took.as_millis().try_into().unwrap_or(u64::MAX));
         }
@@ -152,7 +153,7 @@ impl Report {
             let effects = self.effects.iter().filter(|effect| text(effect, "kind") == kind);
             effects.map(|effect| amount(&effect["amountMinor"])).sum()
         };
-        let kept = sum("charge") - sum("refund");
+        let kept = sum("charged") - sum("refunded");
         let paid = || self.meals.iter().filter_map(|meal| meal.paid.as_ref());
         let (card, bonus): (i64, i64) =
             (paid().map(|paid| paid.card).sum(), paid().map(|paid| paid.bonus).sum());
@@ -169,8 +170,8 @@ impl Report {
         );
         println!(
             "  the bank took {} and gave {} back: {} apart",
-            money(sum("charge")),
-            money(sum("refund")),
+            money(sum("charged")),
+            money(sum("refunded")),
             money(kept - card)
         );
         println!("  the day's revenue grew by {}: {} apart", money(revenue), money(revenue - all));
