@@ -99,4 +99,6 @@ impl Carrier<Push> for Alerter {
 }
 
 #[cfg(test)]
+mod sandbox_tests;
+#[cfg(test)]
 pub(crate) mod tests;

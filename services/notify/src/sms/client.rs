@@ -30,6 +30,11 @@ impl Smsc {
         })
     }
 
+    #[cfg(test)]
+    pub fn with_password(self, password: &str) -> Self {
+        Self { password: Secret::new(password), ..self }
+    }
+
     /// POST, so that neither password nor text stands in an address.
     async fn ask<T: serde::de::DeserializeOwned>(
         &self,

@@ -121,4 +121,6 @@ impl Carrier<Sms> for Texter {
 }
 
 #[cfg(test)]
+mod sandbox_tests;
+#[cfg(test)]
 pub(crate) mod tests;

@@ -82,18 +82,18 @@ impl Messenger for Provider {
     }
 }
 
-/// A carrier over the provider, without an `identity` to ask for codes.
-fn carrier(provider: &Arc<Provider>) -> Arc<Texter> {
+/// A carrier over a messenger, without an `identity` to ask for codes.
+pub(crate) fn carrier(messenger: Arc<dyn Messenger>) -> Arc<Texter> {
     let channels = Channels::fixed("notify", CallKey::new("0123456789abcdef0123456789abcdef").unwrap(), []);
     Arc::new(Texter::new(
-        provider.clone(),
+        messenger,
         GuestServiceClient::new(channels.to("identity")),
         Templates::load().unwrap(),
         Live::fixed(settings("").unwrap()),
     ))
 }
 
-fn sms() -> Sms {
+pub(crate) fn sms() -> Sms {
     Sms {
         id: new_id(),
         user_id: new_id(),
@@ -130,7 +130,7 @@ async fn send_over_a_death(death: Death, provider: Arc<Provider>) -> (usize, Sms
         Death::Taken => provider.script.lock().unwrap().push_front(Act::HangAfter),
         Death::Noting => *table.hang_at.lock().unwrap() = "settle",
     }
-    let dying = process(&table, &carrier(&provider), &hands);
+    let dying = process(&table, &carrier(provider.clone()), &hands);
     let task = tokio::spawn({
         let id = id.clone();
         async move { dying.send(&call(), &id).await }
@@ -143,7 +143,7 @@ async fn send_over_a_death(death: Death, provider: Arc<Provider>) -> (usize, Sms
     *table.hang_at.lock().unwrap() = "";
     for _ in 0..20 {
         hands.forward(700);
-        let _ = process(&table, &carrier(&provider), &hands).send(&call(), &id).await;
+        let _ = process(&table, &carrier(provider.clone()), &hands).send(&call(), &id).await;
     }
     (provider.sent().len(), table.row())
 }
@@ -181,7 +181,7 @@ async fn without_asking_after_it_an_sms_is_sent_twice() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_lost_while_the_provider_is_dead() {
     let (table, hands, provider) = (Table::with(sms()), Hands::default(), Provider::scripted(&[]));
-    let outbox = process(&table, &carrier(&provider), &hands);
+    let outbox = process(&table, &carrier(provider.clone()), &hands);
     provider.is_down.store(true, std::sync::atomic::Ordering::SeqCst);
     let id = table.row().id;
     for _ in 0..10 {
@@ -199,13 +199,13 @@ async fn an_sms_that_came_too_late_is_not_sent_but_what_was_sent_is_known() {
     let late = Some(Timestamp { seconds: 1, nanos: 0 });
     let provider = Provider::scripted(&[]);
     let row = Sms { attempts: 2, expire_time: late, ..sms() };
-    let answer = carrier(&provider).carry(&call(), &row).await;
+    let answer = carrier(provider.clone()).carry(&call(), &row).await;
     assert_eq!(answer, Answer::Never("it is too late".to_owned()));
     assert!(row.late().is_some() && provider.sent().is_empty());
     provider.ledger.lock().unwrap().push((row.id.clone(), row.phone.clone(), String::new()));
-    assert_eq!(carrier(&provider).carry(&call(), &row).await, Answer::Taken);
+    assert_eq!(carrier(provider.clone()).carry(&call(), &row).await, Answer::Taken);
     // A first sending asks nothing.
     let first = Sms { attempts: 1, expire_time: None, ..row };
-    assert_eq!(carrier(&provider).carry(&call(), &first).await, Answer::Taken);
+    assert_eq!(carrier(provider.clone()).carry(&call(), &first).await, Answer::Taken);
     assert_eq!(provider.sent().len(), 2);
 }
