@@ -268,6 +268,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_code_is_used_once_and_without_its_condition_as_often_as_it_comes() {
+        let world = World::start().await;
+        let (codes, call) = (world.codes(), world.mesh.host("identity").call());
+        let sent = codes.send(&call, PHONE, "", "ru").await.unwrap();
+        let id = codes.tokens.read(&sent.temporary_token).unwrap().id();
+        let row: PhoneCode = codes.repo.get(&call, &id).await.unwrap().unwrap();
+        let used = PhoneCode { use_time: Some(time::now()), ..row.clone() };
+        let naive = || codes.repo.commit(&call, Commit::new().update(&used, &["use_time"]));
+        let (one, other) = tokio::join!(naive(), naive());
+        assert!(one.is_ok() && other.is_ok(), "the negative control: both use it");
+
+        let unused = PhoneCode { use_time: None, ..row.clone() };
+        codes.repo.commit(&call, Commit::new().update(&unused, &["use_time"])).await.unwrap();
+        let uses = (0..8).map(|_| codes.repo.commit(&call, Codes::used(&row)));
+        let (won, lost): (Vec<_>, Vec<_>) = join_all(uses).await.into_iter().partition(Result::is_ok);
+        assert_eq!(won.len(), 1);
+        for error in lost.into_iter().filter_map(Result::err) {
+            assert_eq!(error.get("entity"), Some(<PhoneCode as artel_proto::Entity>::NAME), "{error}");
+        }
+    }
+
+    #[tokio::test]
     async fn codes_and_devices_of_no_use_are_swept_by_two_copies_at_once() {
         let world = World::start().await;
         let host = world.mesh.host("identity");

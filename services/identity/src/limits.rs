@@ -109,4 +109,26 @@ mod tests {
             assert!(bad.parse::<Allowance>().is_err(), "{bad}");
         }
     }
+
+    #[tokio::test]
+    async fn of_many_at_once_as_many_pass_as_are_allowed_and_looking_alone_lets_all_through() {
+        let config = format!("[identity]\nkey = '{}'", "5e".repeat(32));
+        let mesh = artel_handle::testing::LocalMesh::start(&config).await.unwrap();
+        let settings: Live<Settings> = mesh.host("identity").settings().unwrap();
+        // Nobody is there: this process counts.
+        let redis = artel_cache::Redis::open("redis://127.0.0.1:9").unwrap();
+        let throttle = Throttle::new(redis, "test", artel_cache::OnFailure::Allow);
+        let limits = CodeLimits::new(throttle, settings.clone());
+        let phone = settings.get().quick_auth.phone("8 701 123 45 67").unwrap();
+        let metadata = MetadataMap::new();
+
+        let (key, rate) = limits.windows(&phone, &metadata).remove(0);
+        assert_eq!(rate.count, 1);
+        let looks = join_all((0..24).map(|_| limits.throttle.look(&key, rate.count, rate.period))).await;
+        let passed = looks.iter().filter(|look| look.allowed).count();
+        assert_eq!(passed, 24, "the negative control: who looks and counts later lets all through");
+
+        let taken = join_all((0..24).map(|_| limits.take(&phone, &metadata))).await;
+        assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), 1);
+    }
 }

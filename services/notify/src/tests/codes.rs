@@ -186,6 +186,27 @@ async fn a_code_expires_unsent_while_the_provider_is_dead() {
 }
 
 #[tokio::test]
+async fn a_code_that_nobody_sends_is_found_when_its_lease_ends() {
+    let night = Night::start().await;
+    let (_, _, delivery, event) = night.ask().await;
+    night.sender().hear(&delivery, event).await.unwrap();
+    let (repo, call) = night.repo();
+    // Whose job it is has a workspace of its own.
+    let job = Call::by_service("notify", &new_id());
+    night.outbox().sweep(&job).await.unwrap();
+    assert!(night.provider.sent().is_empty(), "the event has a minute");
+    let mut left = night.all().await.remove(0);
+    left.lease_time = Some(time::after(TimeDelta::seconds(-1)));
+    for status in [SendStatus::Pending, SendStatus::Sending] {
+        left.set_status(status);
+        repo.commit(&call, Commit::new().update(&left, &["status", "lease_time"])).await.unwrap();
+        night.outbox().sweep(&job).await.unwrap();
+        assert_eq!(night.all().await[0].status(), SendStatus::Sent, "{status:?}");
+    }
+    assert_eq!(night.provider.sent().len(), 1, "the second sender asked whether it was sent");
+}
+
+#[tokio::test]
 async fn without_a_provider_no_code_waits() {
     let night = Night::start().await;
     let (_, _, delivery, event) = night.ask().await;

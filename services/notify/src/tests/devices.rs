@@ -101,3 +101,24 @@ async fn a_device_that_is_no_more_is_forgotten_and_anothers_is_not_told() {
     outbox.send(&world.call(), &push.id).await.unwrap();
     assert_eq!(provider.sent(), [(token, "№12".to_owned())]);
 }
+
+#[tokio::test]
+async fn a_message_whose_sender_died_is_given_up_and_one_that_nobody_began_is_sent() {
+    let world = World::start().await;
+    let me = new_id();
+    let device = world.register(&me, &new_id()).await.unwrap();
+    let provider = Provider::scripted(&[]);
+    let past = Some(artel_util::time::after(chrono::TimeDelta::seconds(-1)));
+    for (status, ends, sent) in
+        [(SendStatus::Sending, SendStatus::Failed, 0), (SendStatus::Pending, SendStatus::Sent, 1)]
+    {
+        let mut push = world.push_to(&me, &device).await;
+        push.lease_time = past;
+        push.set_status(status);
+        let commit = Commit::new().update(&push, &["status", "lease_time"]);
+        world.repo.commit(&world.call(), commit).await.unwrap();
+        world.pushing(&provider).sweep(&world.call()).await.unwrap();
+        let push = world.repo.get::<Push>(&world.call(), &push.id).await.unwrap().unwrap();
+        assert_eq!((push.status(), provider.sent().len()), (ends, sent), "{}", push.error);
+    }
+}
