@@ -83,3 +83,27 @@ async fn the_first_points_of_a_guest_come_many_at_once_and_none_is_lost() {
     assert!(earned.iter().all(Result::is_ok), "{earned:?}");
     assert_eq!(world.points(&guest).await, (320, 0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_at_once_the_entries_add_up_to_what_there_is() {
+    let world = World::start().await;
+    let guest = world.guest(500).await;
+    for _ in 0..4 {
+        join_all((0..40).map(async |_| {
+            let (payment, amount) = (new_id(), rand::random_range(1..100));
+            if rand::random_bool(0.4) {
+                let order = Paid::of(&guest, amount * 10, 0);
+                // Busy is tried again later, as the broker does.
+                while world.paid(&order).await.is_err() {}
+                let refund = new_id();
+                while world.refunded(&order, &refund, 0, amount * 5).await.is_err() {}
+            } else if world.hold(&payment, &guest, amount).await.is_ok() {
+                let _ = tokio::join!(world.spend(&payment), world.release(&payment, &guest));
+                let _ = world.give_back(&new_id(), &payment, rand::random_range(1..=amount)).await;
+            }
+        }))
+        .await;
+        let (balance, held, owed) = world.points(&guest).await;
+        assert!(balance >= 0 && held == 0 && owed >= 0 && (balance == 0 || owed == 0));
+    }
+}

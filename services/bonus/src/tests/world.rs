@@ -133,9 +133,17 @@ impl World {
 
     /// The entries of a guest, the newest first.
     pub async fn entries(&self, user_id: &str) -> Vec<BonusEntry> {
-        let asked = ListBonusEntriesRequest { page_size: 200, ..Default::default() };
-        let request = self.of(user_id, &[]).request(asked);
-        self.client.clone().list_bonus_entries(request).await.unwrap().into_inner().entries
+        let (mut found, mut asked) =
+            (Vec::new(), ListBonusEntriesRequest { page_size: 50, ..Default::default() });
+        loop {
+            let request = self.of(user_id, &[]).request(asked.clone());
+            let page = self.client.clone().list_bonus_entries(request).await.unwrap().into_inner();
+            found.extend(page.entries);
+            asked.page_token = page.next_page_token;
+            if asked.page_token.is_empty() {
+                return found;
+            }
+        }
     }
 
     fn delivery(&self, event: &str) -> Delivery {

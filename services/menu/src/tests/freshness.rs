@@ -100,3 +100,15 @@ async fn while_the_kitchen_is_away_dishes_are_shown_as_last_known_and_not_for_ev
     assert_eq!(refused.reason(), "KITCHEN_UNAVAILABLE");
     assert!(refused.is_transient());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_the_menu_is_made_each_time() {
+    let world = World::start().await;
+    let (category, beet) = (world.category().await, world.ingredient(1).await);
+    let borscht = world.dish(&category, &beet).await;
+    assert_eq!(world.alone.why(&borscht.id).await, Unavailable::Unspecified);
+    world.reserve(&borscht, 1).await;
+    assert_eq!(world.alone.why(&borscht.id).await, Unavailable::Ingredients);
+    world.alone.put_dish(Dish { hidden: true, ..borscht.clone() }).await.unwrap();
+    assert!(world.alone.item(&borscht.id).await.is_none());
+}

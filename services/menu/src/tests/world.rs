@@ -30,6 +30,8 @@ use crate::settings::tests::settings;
 pub struct World {
     pub menu: Copy,
     pub other: Copy,
+    /// A third one, which finds no Redis.
+    pub alone: Copy,
     robotics: RoboticsServiceClient<Channel>,
     call: Call,
     _mesh: LocalMesh,
@@ -81,9 +83,11 @@ impl World {
             locale: String::new(),
         };
         let call = Call { user: Some(user), ..Call::by_service("menu", &new_id()) };
+        let redis = std::env::var("ARTEL_TEST_REDIS").unwrap();
         Self {
-            menu: Copy::start(&host, text, &call),
-            other: Copy::start(&host, text, &call),
+            menu: Copy::start(&host, text, &call, &redis),
+            other: Copy::start(&host, text, &call, &redis),
+            alone: Copy::start(&host, text, &call, "redis://127.0.0.1:1"),
             robotics: RoboticsServiceClient::new(host.channel("robotics")),
             call,
             _mesh: mesh,
@@ -135,14 +139,13 @@ impl World {
 }
 
 impl Copy {
-    fn start(host: &Host, text: &str, call: &Call) -> Self {
-        let redis = std::env::var("ARTEL_TEST_REDIS").unwrap();
+    fn start(host: &Host, text: &str, call: &Call, redis: &str) -> Self {
         let (kitchen, is_shut) = (Robotics::new(host.channel("robotics")), AtomicBool::new(false));
         let kitchen = Arc::new(Door { kitchen, is_shut });
         let service: Service = over(
             host.repo(),
             kitchen.clone(),
-            Redis::open(&redis).unwrap(),
+            Redis::open(redis).unwrap(),
             Live::fixed(settings(text)),
             Arc::new(noon),
         );

@@ -1,17 +1,15 @@
 use std::sync::Arc;
-use std::time::Duration;
 
-use artel_proto::robotics::{CookingStatus, Reservation, ReservationStatus};
+use artel_proto::robotics::{CookingStatus, OrderReady, Reservation, ReservationStatus};
+use artel_repo::Commit;
 use artel_util::new_id;
 use artel_util::time::to_chrono;
 use artel_vendors::robots::Effect;
 use artel_vendors::{Act, Faults};
-use async_trait::async_trait;
-use tokio::sync::Notify;
 
-use super::copy::{Copy, came_in, jobs, line, only_job, paid, robots, told, until};
+use super::copy::{Copy, came_in, cook, job_call, jobs, line, only_job, paid, robots, told, until};
 use super::world::{World, recipe};
-use crate::line::{Changes, Dish, Order, Progress, RobotLine, Trouble};
+use crate::line::{Changes, Dish, Order, Progress, State, Trouble};
 
 /// A world with a dish that there is enough for.
 async fn world() -> (World, String) {
@@ -158,53 +156,6 @@ async fn without_the_jobs_id_an_order_is_cooked_as_often_as_it_is_handed_over() 
     assert_eq!(line.find(&new_id()).await.unwrap(), None);
 }
 
-/// A line whose caller is killed after it has taken an order and before it is heard.
-struct Killing {
-    line: Arc<dyn RobotLine>,
-    taken: Arc<Notify>,
-}
-
-#[async_trait]
-impl RobotLine for Killing {
-    async fn cook(&self, order: &Order) -> Result<Progress, Trouble> {
-        self.line.cook(order).await?;
-        self.taken.notify_one();
-        std::future::pending().await
-    }
-
-    async fn find(&self, id: &str) -> Result<Option<Progress>, Trouble> {
-        self.line.find(id).await
-    }
-
-    async fn restart(&self, id: &str) -> Result<Progress, Trouble> {
-        self.line.restart(id).await
-    }
-
-    async fn changes(&self, after: u64, wait: Duration) -> Result<Changes, Trouble> {
-        self.line.changes(after, wait).await
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_copy_handed_over_before_it_was_killed_is_cooked_once() {
-    let (mut world, borscht) = world().await;
-    let robots = robots().await;
-    let taken = Arc::new(Notify::new());
-    let killed = Copy::deaf(&world, Arc::new(Killing { line: line(&robots), taken: Arc::clone(&taken) }));
-    let event = paid(&world, &borscht).await;
-    killed.hear(&world, &event).await;
-    taken.notified().await;
-    killed.die();
-    let job = only_job(&world).await;
-    assert_eq!((job.attempts, job.status()), (0, CookingStatus::Queued), "nobody wrote it down");
-    // The recipe changes before somebody looks after the job again: the line has it as it was.
-    let beet = world.ingredient(10).await;
-    world.put_recipe(recipe(&borscht, &[(&beet, 3)])).await.unwrap();
-    let _copy = Copy::deaf(&world, line(&robots));
-    assert_eq!(told(&mut world, 1).await[&event.order_id], (1, 1));
-    assert_eq!(came_in(&robots)[&job.id], 1);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_was_missed_is_found_when_the_jobs_time_comes() {
     let (mut world, borscht) = world().await;
@@ -215,4 +166,36 @@ async fn a_change_that_was_missed_is_found_when_the_jobs_time_comes() {
     copy.hear(&world, &event).await;
     assert_eq!(told(&mut world, 1).await[&event.order_id], (1, 1));
     assert_eq!(only_job(&world).await.attempts, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_that_hear_of_a_change_at_once_tell_it_once() {
+    let (mut world, borscht) = world().await;
+    let (robots, copies) = (robots().await, 8);
+    robots.faults().set(Faults::down());
+    let line = line(&robots);
+    let copy = Copy::deaf(&world, Arc::clone(&line));
+    let event = paid(&world, &borscht).await;
+    copy.hear(&world, &event).await;
+    copy.die();
+    let id = only_job(&world).await.id;
+    let (start, finish) = (Some(chrono::Utc::now()), None);
+    let done = Progress { id, state: State::Done, start, finish, error: String::new() };
+    let changes = Changes { jobs: vec![done], cursor: 1 };
+    let call = job_call();
+    let cooks: Vec<_> = (0..copies).map(|_| cook(&world, &line)).collect();
+    let noted = futures::future::join_all(cooks.iter().map(|cook| cook.note(&call, &changes))).await;
+    assert!(noted.iter().all(Result::is_ok), "{noted:?}");
+    assert_eq!(told(&mut world, 1).await[&event.order_id], (1, 1));
+
+    // The negative control: without the version that was read, each copy tells it.
+    let mut job = only_job(&world).await;
+    job.set_status(CookingStatus::Ready);
+    let ready = OrderReady { order_id: job.order_id.clone(), ..OrderReady::default() };
+    let commit = || Commit::new().update(&job, &["status"]).publish(&ready);
+    let (repo, call) = (&world.repo, world.call());
+    futures::future::join_all((0..copies).map(|_| repo.commit(&call, commit()))).await;
+    for _ in 0..copies {
+        assert_eq!(world.announced.recv().await.unwrap().name, "order.ready");
+    }
 }

@@ -74,12 +74,13 @@ impl Copy {
     }
 }
 
-fn cook(world: &World, line: &Arc<dyn RobotLine>) -> Cook {
+/// What looks after jobs in a copy.
+pub fn cook(world: &World, line: &Arc<dyn RobotLine>) -> Cook {
     Cook::new(world.repo.clone(), Arc::clone(line), settings(QUICK).pauses())
 }
 
 /// Whose job it is has a workspace of its own, and looks after all of them.
-fn job_call() -> Call {
+pub fn job_call() -> Call {
     Call::by_service("robotics", &new_id())
 }
 

@@ -3,6 +3,7 @@
 
 mod cooking;
 mod copy;
+mod killed;
 mod reserving;
 mod stock;
 mod world;
