@@ -234,6 +234,7 @@ ALTER TABLE orders ADD COLUMN start_time timestamptz;
 ALTER TABLE orders ADD COLUMN ready_time timestamptz;
 ALTER TABLE orders ADD COLUMN hand_over_time timestamptz;
 ALTER TABLE orders ADD COLUMN expire_time timestamptz;
+ALTER TABLE orders ADD COLUMN refunded_minor bigint NOT NULL DEFAULT 0;
 CREATE INDEX orders_expire_time_idx ON orders (workspace_id, expire_time, id);
 CREATE TABLE payments (
     workspace_id uuid NOT NULL,

@@ -33,8 +33,8 @@ pub(super) enum News {
     Ready { start: Option<Timestamp>, ready: Timestamp },
     /// Its guest has it.
     HandedOver { time: Timestamp },
-    /// All of it was given back.
-    Refunded { time: Timestamp },
+    /// So much of it was given back. Refunds add up: who commits this sees to it that each is heard once.
+    Refunded { amount_minor: i64, time: Timestamp },
 }
 
 /// An order after the news.
@@ -43,7 +43,9 @@ pub(super) struct Advanced {
     pub(super) order: Order,
     /// What of it changed.
     pub(super) fields: &'static [&'static str],
-    /// True where the board shows it, or showed it until now.
+    /// True where it is farther than before: what follows from that follows now.
+    pub(super) moved: bool,
+    /// True where it moved on the board, or left it.
     pub(super) on_board: bool,
 }
 
@@ -127,15 +129,21 @@ pub(super) fn advance(order: &Order, news: &News) -> Option<Advanced> {
             order.hand_over_time = Some(*time);
             &["status", "hand_over_time"]
         }
-        (Paid | Preparing | Ready, News::Refunded { time }) => {
-            order.set_status(Refunded);
-            order.cancel_time = Some(*time);
-            &["status", "cancel_time"]
+        (Paid | Preparing | Ready | HandedOver, News::Refunded { amount_minor, time }) => {
+            order.refunded_minor = order.refunded_minor.saturating_add(*amount_minor);
+            let all = order.refunded_minor >= order.total.as_ref().map_or(0, |total| total.amount_minor);
+            if all && before != HandedOver {
+                order.set_status(Refunded);
+                order.cancel_time = Some(*time);
+            }
+            &["status", "cancel_time", "refunded_minor"]
         }
         _ => return None,
     };
     let shown = |status| matches!(status, Preparing | Ready);
-    Some(Advanced { on_board: shown(before) || shown(order.status()), order, fields })
+    let moved = before != order.status();
+    let on_board = moved && (shown(before) || shown(order.status()));
+    Some(Advanced { order, fields, moved, on_board })
 }
 
 /// True for an order of dishes.
@@ -233,7 +241,7 @@ mod tests {
             News::Preparing { start: at(1) },
             News::Ready { start: None, ready: at(2) },
             News::HandedOver { time: at(3) },
-            News::Refunded { time: at(4) },
+            News::Refunded { amount_minor: 1_000, time: at(4) },
         ];
         for status in [OrderStatus::Placed, OrderStatus::Paying, OrderStatus::Cancelled] {
             assert!(news.iter().all(|news| advance(&order(status, "p"), news).is_none()), "{status:?}");
@@ -255,14 +263,19 @@ mod tests {
                     News::Preparing { start: at(1) },
                     News::Ready { start: Some(at(1)), ready: at(2) },
                     News::HandedOver { time: at(3) },
-                    News::Refunded { time: at(4) },
+                    News::Refunded { amount_minor: 400, time: at(4) },
                 ][index].clone();
                 let Some(next) = advance(&now, &news) else { continue };
-                prop_assert!(rank(&next.order) > rank(&now));
+                let refund = matches!(news, News::Refunded { .. });
+                prop_assert!(rank(&next.order) > rank(&now) || refund && rank(&next.order) == rank(&now));
                 // Whichever way it got there, a cooked order says when cooking began.
                 prop_assert!(next.order.ready_time.is_none() || next.order.start_time == Some(at(1)));
                 // Once is enough.
-                prop_assert_eq!(advance(&next.order, &news), None);
+                prop_assert!(refund || advance(&next.order, &news).is_none());
+                // What is wholly given back is not cooked any further.
+                let all = next.order.refunded_minor >= 1_000;
+                prop_assert!(!all || next.order.status() >= OrderStatus::HandedOver);
+                prop_assert!(next.on_board || next.order.status() == now.status() || now.status() == OrderStatus::Paid);
                 now = next.order;
             }
         }

@@ -56,14 +56,14 @@ impl Listener<OrderReady> for News {
 #[async_trait]
 impl Listener<PaymentRefunded> for News {
     async fn hear(&self, delivery: &Delivery, event: PaymentRefunded) -> Result<(), Failure> {
-        let Some(payment) = &event.payment else {
-            return Err(Failure::Permanent("the event carries no payment".to_owned()));
-        };
-        let time = from_chrono(delivery.time);
-        let all = payment.refunded_minor >= payment.amount_minor;
-        // What another payment gives back says nothing about an order that this one has not paid for.
+        let refund = event.refund.as_ref();
+        let refund = refund.ok_or_else(|| Failure::Permanent("the event carries no refund".to_owned()))?;
+        // What the payment has given back in all counts refunds that are under way and may fail yet.
+        let (amount_minor, time) = (refund.amount_minor, from_chrono(delivery.time));
+        // What another payment gives back says nothing about an order that it has not paid for.
         let news = |order: &Order| {
-            (all && order.payment_id == payment.id).then_some(course::News::Refunded { time })
+            let own = order.payment_id.eq_ignore_ascii_case(&event.payment_id);
+            own.then_some(course::News::Refunded { amount_minor, time })
         };
         self.hear(delivery, &event, &event.order_id, news).await
     }

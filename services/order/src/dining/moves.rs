@@ -63,15 +63,15 @@ impl Course {
         advanced: Advanced,
         once: impl Fn(Commit) -> Commit,
     ) -> Result<Order, Error> {
-        let Advanced { mut order, fields, on_board } = advanced;
+        let Advanced { mut order, fields, moved, on_board } = advanced;
         order.update_time = Some(now());
         let fields: Vec<&str> = fields.iter().copied().chain(["update_time"]).collect();
         let mut commit = Commit::new().update(&order, &fields).expect_version(order.version);
         order.version += 1;
-        if matches!(order.status(), OrderStatus::HandedOver | OrderStatus::Refunded) {
+        if moved && matches!(order.status(), OrderStatus::HandedOver | OrderStatus::Refunded) {
             commit = commit.delete::<BoardNumber>(&order.id);
         }
-        if order.status() == OrderStatus::HandedOver {
+        if moved && order.status() == OrderStatus::HandedOver {
             commit = commit.publish(&OrderHandedOver {
                 order_id: order.id.clone(),
                 user_id: order.user_id.clone(),

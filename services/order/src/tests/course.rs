@@ -1,7 +1,7 @@
 //! From the kitchen to the guest: forward only, whatever order the news come in and however often.
 
 use artel_handle::Listener as _;
-use artel_proto::billing::{Payment, PaymentRefunded};
+use artel_proto::billing::{PaymentRefunded, Refund};
 use artel_proto::order::{Order, OrderHandedOver, OrderStatus};
 use artel_queue::Failure;
 use artel_util::new_id;
@@ -10,13 +10,11 @@ use tonic::Code;
 use super::world::*;
 use crate::dining::News;
 
-fn refunded(order: &Order, payment_id: &str, refunded_minor: i64) -> PaymentRefunded {
-    let payment =
-        Payment { id: payment_id.to_owned(), amount_minor: PRICE, refunded_minor, ..Payment::default() };
+fn refunded(order: &Order, payment_id: &str, amount_minor: i64) -> PaymentRefunded {
     PaymentRefunded {
         payment_id: payment_id.to_owned(),
         order_id: order.id.clone(),
-        payment: Some(payment),
+        refund: Some(Refund { amount_minor, ..Refund::default() }),
         ..PaymentRefunded::default()
     }
 }
@@ -46,9 +44,13 @@ async fn an_order_is_cooked_called_and_handed_over_and_its_number_is_free() {
     assert_eq!(world.count("board_moves").await, 3);
     // Late news change nothing.
     world.deliver(preparing(&order)).await.unwrap();
-    world.deliver(refunded(&order, &order.payment_id, PRICE)).await.unwrap();
     assert_eq!(now(&world, &order).await, done);
+    // Money that goes back later is noted, and takes nothing from the guest.
+    world.deliver(refunded(&order, &order.payment_id, PRICE)).await.unwrap();
+    let back = now(&world, &order).await;
+    assert_eq!((back.status(), back.refunded_minor), (OrderStatus::HandedOver, PRICE));
     assert_eq!(world.count("board_moves").await, 3);
+    assert_eq!(world.count("outbox WHERE name = 'order.handed_over'").await, 1);
 }
 
 #[tokio::test]
@@ -83,16 +85,21 @@ async fn what_is_wholly_refunded_leaves_the_board_and_what_is_partly_does_not() 
     // Of a payment that did not pay for it: it says nothing about this order.
     world.deliver(refunded(&order, &new_id(), PRICE)).await.unwrap();
     assert_eq!(now(&world, &order).await.status(), OrderStatus::Preparing);
-    world.deliver(refunded(&order, &order.payment_id, PRICE)).await.unwrap();
+    // The rest, which comes twice.
+    let (news, delivery, rest) =
+        (News::new(world.course()), world.delivery(), refunded(&order, &order.payment_id, 1));
+    for _ in 0..2 {
+        news.hear(&delivery, rest.clone()).await.unwrap();
+    }
     let back = now(&world, &order).await;
-    assert_eq!(back.status(), OrderStatus::Refunded);
+    assert_eq!((back.status(), back.refunded_minor), (OrderStatus::Refunded, PRICE));
     assert_eq!(world.count("board_numbers").await, 0);
     // The robots may not know yet.
     world.deliver(ready(&order)).await.unwrap();
     assert_eq!(now(&world, &order).await, back);
     let staff = world.person("staff").hand_over(&order.id).await.unwrap_err();
     assert_eq!(staff.reason(), "ORDER_NOT_READY");
-    let hollow = PaymentRefunded { payment: None, ..refunded(&order, &order.payment_id, 0) };
+    let hollow = PaymentRefunded { refund: None, ..refunded(&order, &order.payment_id, 0) };
     assert!(matches!(world.deliver(hollow).await, Err(Failure::Permanent(_))));
 }
 
