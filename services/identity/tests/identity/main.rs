@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod guest_limits;
 mod guests;
 mod keys;
 mod live;
