@@ -6,8 +6,10 @@
 
 mod access;
 mod bad_input;
+mod board;
 mod catalogue;
 mod chaos;
+mod dining;
 mod discovery;
 mod edge;
 mod flow;
@@ -17,6 +19,7 @@ mod operator;
 mod reference;
 mod relays;
 mod replay;
+mod restaurant;
 mod shop;
 mod sold_once;
 mod support;

@@ -68,7 +68,7 @@ impl Evening {
         let phones = Phones::follow(sms).await?;
         let (screen, mut calls) = Screen::follow(&api);
         let numbers_before = staff.get("/api/v1/statistics/today").await?["report"].clone();
-        let charged_before = bank.ledger(0).await?.last().and_then(|it| it["number"].as_u64()).unwrap_or(0);
+        let (charged_before, printed_before) = (bank.last().await?, printer.last().await?);
 
         progress.next(&format!("{} guests sign in by phone", self.guests));
         let guests: Vec<anyhow::Result<Guest>> = futures::stream::iter(0..self.guests)
@@ -151,7 +151,7 @@ impl Evening {
             numbers: staff.get("/api/v1/statistics/today").await?["report"].clone(),
             numbers_before,
             effects: bank.ledger(charged_before).await?,
-            receipts: printed(&printer.ledger(0).await?),
+            receipts: printed(&printer.ledger(printed_before).await?),
             receipts_waited: waited,
             sms: phones.count(),
             invariants: operator.ask(&["restaurant", "check", "--older-than", "0"]).await?,

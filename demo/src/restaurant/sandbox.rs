@@ -31,6 +31,11 @@ impl Sandbox {
         self.faults(&json!({})).await
     }
 
+    /// The number of the last effect; 0 where there is none.
+    pub async fn last(&self) -> anyhow::Result<u64> {
+        Ok(self.ledger(0).await?.last().map_or(0, number))
+    }
+
     /// The effects after this number.
     pub async fn ledger(&self, after: u64) -> anyhow::Result<Vec<Value>> {
         let url = format!("{}/sandbox/ledger?after={after}", self.url);
@@ -52,7 +57,7 @@ impl Phones {
     /// Follows the provider's ledger until the runtime ends.
     pub async fn follow(sms: Sandbox) -> anyhow::Result<Self> {
         let phones = Self::default();
-        let mut seen = sms.ledger(0).await?.last().map_or(0, number);
+        let mut seen = sms.last().await?;
         let following = phones.clone();
         tokio::spawn(async move {
             loop {
