@@ -111,7 +111,7 @@ fn operations_are_told_apart_and_say_who_may_call_them() {
         let never: &[&str] = match path {
             // Nobody looks at a token at the door for webhooks, nor before the board, which nothing is too late for.
             "/webhooks/{source}" => &["401"],
-            "/api/display/events" => &["401", "504"],
+            "/api/display/events" | "/api/v1/display/events" => &["401", "504"],
             _ => &[],
         };
         for status in ["200", "400", "401", "429", "500", "503", "504"] {

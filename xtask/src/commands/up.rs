@@ -131,12 +131,15 @@ pub fn start(context: &Context, shape: &Shape, from: Artel) -> Result<Mesh> {
     Ok(Mesh { artel, _keeper: endpoints::keep(context, &services)? })
 }
 
-/// Loads the demo catalogue. A second time changes nothing.
+/// Loads what the demo sells and serves. A second time changes nothing.
 pub fn demo(context: &Context, artel: &std::path::Path) -> Result<()> {
-    let step = context.progress.step("demo", "artel import system/demo/catalog.yml");
-    let args = ["import", "system/demo/catalog.yml"];
-    let said = artel::run(context, artel, "import", &args, Duration::from_secs(120))?;
-    step.done(said.lines().last().unwrap_or_default());
+    let all: [&[&str]; 2] =
+        [&["import", "system/demo/catalog.yml"], &["restaurant", "load", "system/demo/restaurant.json"]];
+    for args in all {
+        let step = context.progress.step("demo", &format!("artel {}", args.join(" ")));
+        let said = artel::run(context, artel, "demo", args, Duration::from_secs(120))?;
+        step.done(said.lines().last().unwrap_or_default());
+    }
     Ok(())
 }
 

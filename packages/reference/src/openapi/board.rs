@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-/// Their path.
-pub const PATH: &str = "/api/display/events";
+/// Their paths, and what the operation at each is called.
+pub const PATHS: [(&str, &str); 2] =
+    [("/api/display/events", "Board_Events"), ("/api/v1/display/events", "Board_Events_1")];
 
-/// What may be done at the path.
-pub fn path() -> Value {
+/// What may be done at a path.
+pub fn path(operation: &str) -> Value {
     let description = "\
 The board in the hall as server-sent events, for as long as one listens: first `board` with all of it (as `GetBoard` \
 answers), then a `change` for each order that moves: its `number` and its `status` (`preparing`, `ready`, `handed over`). \
@@ -25,7 +26,7 @@ Anybody may call this.";
     let shared = |name: &str| json!({"$ref": format!("#/components/responses/{name}")});
     json!({
         "get": {
-            "operationId": "Board_Events",
+            "operationId": operation,
             "tags": ["order-dining"],
             "summary": "The board as it changes",
             "description": description,

@@ -33,7 +33,7 @@ pub fn openapi(services: &[Service]) -> Value {
         }
     }
     paths.insert(webhooks::PATH.to_owned(), webhooks::path());
-    paths.insert(board::PATH.to_owned(), board::path());
+    paths.extend(board::PATHS.map(|(path, operation)| (path.to_owned(), board::path(operation))));
     let mut components = schemas.into_components();
     components.extend(answers::schemas());
     json!({

@@ -13,6 +13,9 @@ use crate::pages;
 use crate::surface::{BOARD, GATEWAY, WEBHOOK};
 use crate::template::Template;
 
+/// Where the board's events are; `order` knows the first of these paths.
+const BOARD_EVENTS: [&str; 2] = ["/api/display/events", "/api/v1/display/events"];
+
 const REFLECTION: [&str; 2] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
@@ -83,21 +86,24 @@ pub fn webhooks(config: &GatewayConfig) -> route::Route {
 
 /// The board of the hall as server-sent events. They go on for days; the heartbeats of `order` keep them from falling
 /// silent. Browsers' own clients of such events send no token, and none is needed.
-pub fn board(config: &GatewayConfig) -> route::Route {
-    let matched = route::RouteMatch {
-        path_specifier: Some(route::route_match::PathSpecifier::Path("/api/display/events".to_owned())),
-        headers: vec![header_is(":method", pack::exactly("GET"))],
-        ..Default::default()
-    };
-    let mut action = streaming(clusters::streams_of(BOARD), None, config);
-    action.rate_limits = rations::of("board", false, config);
-    let mut route = plain("board", matched, route::route::Action::Route(action));
-    route.typed_per_filter_config.extend([
-        (filters::JWT.to_owned(), pack::any(&no_token())),
-        (filters::BUFFER.to_owned(), pack::any(&unbuffered())),
-    ]);
-    route.typed_per_filter_config.extend(compression::off(config));
-    route
+pub fn board(config: &GatewayConfig) -> impl Iterator<Item = route::Route> {
+    BOARD_EVENTS.iter().map(|path| {
+        let matched = route::RouteMatch {
+            path_specifier: Some(route::route_match::PathSpecifier::Path((*path).to_owned())),
+            headers: vec![header_is(":method", pack::exactly("GET"))],
+            ..Default::default()
+        };
+        let mut action = streaming(clusters::streams_of(BOARD), None, config);
+        action.prefix_rewrite = BOARD_EVENTS[0].to_owned();
+        action.rate_limits = rations::of("board", false, config);
+        let mut route = plain("board", matched, route::route::Action::Route(action));
+        route.typed_per_filter_config.extend([
+            (filters::JWT.to_owned(), pack::any(&no_token())),
+            (filters::BUFFER.to_owned(), pack::any(&unbuffered())),
+        ]);
+        route.typed_per_filter_config.extend(compression::off(config));
+        route
+    })
 }
 
 /// The reference, and the way to it.

@@ -30,7 +30,8 @@ pub fn build(surface: &Surface, config: &GatewayConfig) -> route::RouteConfigura
     routes.extend(surface.methods.iter().map(|method| grpc(method, config)));
     routes.extend(plain::reflection(config));
     routes.extend(rest(surface, config));
-    routes.extend([plain::webhooks(config), plain::board(config)]);
+    routes.push(plain::webhooks(config));
+    routes.extend(plain::board(config));
     routes.extend(plain::reference(config));
     routes.push(plain::nothing());
     let host = route::VirtualHost {
