@@ -164,7 +164,9 @@ fn structure(compose: &Value, root: &Path, generated: &Path) -> Vec<String> {
         }
     }
     let expected: BTreeSet<&str> =
-        ["postgres", "redis", "rabbitmq", "consul", "envoy", "mailbox", "migrate"].into_iter().collect();
+        ["postgres", "redis", "rabbitmq", "consul", "envoy", "mailbox", "sandboxes", "migrate"]
+            .into_iter()
+            .collect();
     wrong.extend(
         expected.into_iter().filter(|name| !all.contains_key(*name)).map(|it| format!("{it} is missing")),
     );
