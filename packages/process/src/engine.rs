@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
 
-use crate::mishap::{Mishaps, Moment, Point, Way};
+use crate::mishap::{Mishap, Mishaps, Moment, Point, Way};
 use crate::rules::Rules;
 use crate::run::{Run, lease_from_now};
 use crate::table::{Process, Table};
@@ -116,7 +116,7 @@ impl<P: Process> Engine<P> {
             return Err(Error::internal(format!("{} has no steps to take", P::KIND)));
         };
         let point = Point { step: first.name, way: Way::Forward, moment: Moment::Unrecorded };
-        if inner.strikes(&id, point).await {
+        if inner.strikes(&id, point).await == Mishap::Death {
             return Err(Error::unavailable("PROCESS_DIED", "The process died."));
         }
         let held = std::time::Instant::now();
@@ -231,10 +231,10 @@ impl<P: Process> Engine<P> {
 }
 
 impl<P: Process> Inner<P> {
-    pub(crate) async fn strikes(&self, saga: &str, point: Point) -> bool {
+    pub(crate) async fn strikes(&self, saga: &str, point: Point) -> Mishap {
         match &self.mishaps {
             Some(mishaps) => mishaps.strikes(saga, point).await,
-            None => false,
+            None => Mishap::Nothing,
         }
     }
 

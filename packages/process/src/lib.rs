@@ -24,7 +24,7 @@ mod tests;
 
 pub use artel_proto::process::{Saga, SagaState};
 pub use engine::{Begin, Engine};
-pub use mishap::{Mishaps, Moment, Point, Way};
+pub use mishap::{Mishap, Mishaps, Moment, Point, Way};
 pub use outcome::Outcome;
 pub use refusal::refusal;
 pub use rules::Rules;

@@ -1,11 +1,48 @@
+use artel_util::Error;
 use async_trait::async_trait;
 
-/// What may befall a process while it works on a saga, for tests. None by default.
+use crate::outcome::Outcome;
+use crate::table::Process;
+
+/// What may befall a process while it works on a saga, for tests. Nothing by default.
 #[async_trait]
 pub trait Mishaps: Send + Sync + 'static {
-    /// True where the process dies at this point: nothing more is written, and the lease is kept. What takes time here
-    /// makes the process hang at the point.
-    async fn strikes(&self, saga: &str, point: Point) -> bool;
+    /// What happens at this point. What takes time here makes the process hang there.
+    async fn strikes(&self, saga: &str, point: Point) -> Mishap;
+}
+
+/// Something that happens at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mishap {
+    /// Nothing.
+    Nothing,
+    /// The process dies: nothing more is written, and the lease is kept.
+    Death,
+    /// Once it is recorded: whom the step asks is away. It is not asked.
+    Outage,
+    /// Once it is recorded: whom the step asks refuses, without being asked.
+    Refusal,
+    /// Once it is done: the answer is lost.
+    Loss,
+}
+
+impl Mishap {
+    /// How an attempt at a step ends where this happens before it; `None` where it is made.
+    pub(crate) fn before<P: Process>(self) -> Option<Outcome<P>> {
+        match self {
+            Self::Outage => Some(Outcome::NotDone(Error::unavailable("AWAY", "Nobody is there. Try again."))),
+            Self::Refusal => Some(Outcome::Refused(Error::precondition("REFUSED", "Not like this."))),
+            _ => None,
+        }
+    }
+
+    /// How an attempt ends where this happens after it.
+    pub(crate) fn after<P: Process>(self, outcome: Outcome<P>) -> Outcome<P> {
+        match self {
+            Self::Loss => Outcome::Unknown(Error::unavailable("LOST", "The answer was lost. Try again.")),
+            _ => outcome,
+        }
+    }
 }
 
 /// A point at which a process may die.

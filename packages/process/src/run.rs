@@ -11,7 +11,7 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 
 use crate::engine::{Inner, is_over};
-use crate::mishap::{Moment, Point, Way};
+use crate::mishap::{Mishap, Moment, Point, Way};
 use crate::moves::{Move, after};
 use crate::outcome::Outcome;
 use crate::table::{Kind, Process, Step, Turn};
@@ -96,22 +96,28 @@ impl<P: Process> Run<P> {
                 return None;
             }
             let point = self.point(Moment::Recorded)?;
-            if self.inner.strikes(&self.saga.id, point).await {
+            let mishap = self.inner.strikes(&self.saga.id, point).await;
+            if mishap == Mishap::Death {
                 return None;
             }
             // What is tried now must be over before another copy may begin.
             if self.held.elapsed() + self.inner.rules.step > self.inner.rules.lease && !self.renew().await {
                 return None;
             }
-            let outcome = self.attempt().await?;
-            if self.inner.strikes(&self.saga.id, Point { moment: Moment::Effected, ..point }).await {
+            let outcome = match mishap.before() {
+                Some(outcome) => outcome,
+                None => self.attempt().await?,
+            };
+            let mishap = self.inner.strikes(&self.saga.id, Point { moment: Moment::Effected, ..point }).await;
+            if mishap == Mishap::Death {
                 return None;
             }
-            let pause = self.settle(outcome).await?;
-            if is_over(&self.saga)
-                && self.inner.strikes(&self.saga.id, Point { moment: Moment::Ended, ..point }).await
-            {
-                return None;
+            let pause = self.settle(mishap.after(outcome)).await?;
+            if is_over(&self.saga) {
+                let ended = Point { moment: Moment::Ended, ..point };
+                if self.inner.strikes(&self.saga.id, ended).await == Mishap::Death {
+                    return None;
+                }
             }
             if let Some(pause) = pause {
                 let chance = rand::random_range(0.5..1.0);

@@ -16,7 +16,7 @@ use artel_util::{Error, new_id};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Begin, Engine, Mishaps, Outcome, Point, Process, Rules, Table, Turn, Way};
+use crate::{Begin, Engine, Mishap, Mishaps, Outcome, Point, Process, Rules, Table, Turn, Way};
 
 /// What a service does to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,10 +305,10 @@ pub struct Dies {
 
 #[async_trait]
 impl Mishaps for Dies {
-    async fn strikes(&self, _: &str, point: Point) -> bool {
+    async fn strikes(&self, _: &str, point: Point) -> Mishap {
         let strikes = point == self.at;
         self.struck.fetch_add(usize::from(strikes), Ordering::Relaxed);
-        strikes
+        if strikes { Mishap::Death } else { Mishap::Nothing }
     }
 }
 
@@ -320,10 +320,10 @@ pub struct Hangs {
 
 #[async_trait]
 impl Mishaps for Hangs {
-    async fn strikes(&self, _: &str, point: Point) -> bool {
+    async fn strikes(&self, _: &str, point: Point) -> Mishap {
         if point == self.at {
             tokio::time::sleep(self.during).await;
         }
-        false
+        Mishap::Nothing
     }
 }

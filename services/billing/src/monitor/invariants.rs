@@ -24,10 +24,13 @@ pub(super) const NAMES: [&str; 7] = [CAPTURED, FAILED, RECEIPT, COOKED, TOLD, MO
 /// The event that a paid order is told by.
 const PAID: &str = "order.paid";
 
+/// An invariant, and whether it holds.
+type Check = (&'static str, fn(&Seen) -> bool);
+
 /// The invariants that this payment breaks.
 pub(super) fn broken(seen: &Seen) -> Vec<&'static str> {
     let payment = &seen.payment;
-    let checks: &[(&'static str, fn(&Seen) -> bool)] = match payment.status() {
+    let checks: &[Check] = match payment.status() {
         PaymentStatus::Captured | PaymentStatus::Completed => &[
             (CAPTURED, is_paid),
             (RECEIPT, has_receipt),
@@ -142,6 +145,9 @@ mod tests {
 
     use super::*;
 
+    /// Breaks what is named.
+    type Break = (&'static str, fn(&mut Seen));
+
     fn paid() -> Seen {
         let payment = Payment {
             id: "p".into(),
@@ -197,7 +203,7 @@ mod tests {
 
     #[test]
     fn each_invariant_is_broken_by_what_it_is_about() {
-        let wrong: [(&str, fn(&mut Seen)); 16] = [
+        let wrong: [Break; 16] = [
             (CAPTURED, |seen| seen.payment.set_status(PaymentStatus::Captured)),
             (CAPTURED, |seen| seen.order.as_mut().unwrap().payment_id = "q".into()),
             (CAPTURED, |seen| seen.order.as_mut().unwrap().set_status(OrderStatus::Cancelled)),
