@@ -1,6 +1,6 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use artel_client::Call;
 use artel_handle::{CancellationToken, Live};
@@ -58,11 +58,12 @@ impl Hub {
         let follow = async {
             let mut pause = PAUSE.0;
             loop {
-                let before = self.head.borrow().is_some();
+                let begin = Instant::now();
                 if let Err(error) = self.follow().await {
                     tracing::warn!(%error, "the board stands still and goes on in a moment");
                 }
-                if !before && self.head.borrow().is_some() {
+                // It went well for a while.
+                if begin.elapsed() > PAUSE.1 {
                     pause = PAUSE.0;
                 }
                 tokio::time::sleep(pause).await;

@@ -37,6 +37,21 @@ async fn an_order_of_dishes_is_placed_once_with_a_number_and_a_time_to_pay() {
     assert_eq!((world.count("orders").await, world.count("board_numbers").await), (1, 1));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_request_many_times_at_once_is_one_order() {
+    let world = World::start().await;
+    serve(&world.mesh).await;
+    let (anna, dish) = (world.person("anna"), new_id());
+    let line = [(dish.as_str(), 1)];
+    let placed = join_all((0..12).map(|_| anna.place(&line, "key"))).await;
+    let ids: HashSet<String> = placed.into_iter().map(|order| order.unwrap().id).collect();
+    assert_eq!((ids.len(), world.count("orders").await, world.count("board_numbers").await), (1, 1, 1));
+    // The negative control: without a key each is an order of its own.
+    let placed = join_all((0..12).map(|_| anna.place(&line, ""))).await;
+    assert!(placed.iter().all(Result::is_ok));
+    assert_eq!((world.count("orders").await, world.count("board_numbers").await), (13, 13));
+}
+
 #[tokio::test]
 async fn what_cannot_be_had_is_refused_and_nothing_is_placed() {
     let world = World::start().await;
