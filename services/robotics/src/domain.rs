@@ -62,7 +62,7 @@ pub(crate) fn times(mut portion: Amounts, quantity: i32) -> Amounts {
     portion
 }
 
-pub(crate) fn recipe_of<'a>(dish_id: &str, recipes: &'a [Recipe]) -> Option<&'a Recipe> {
+fn recipe_of<'a>(dish_id: &str, recipes: &'a [Recipe]) -> Option<&'a Recipe> {
     recipes.iter().find(|recipe| recipe.id == dish_id)
 }
 

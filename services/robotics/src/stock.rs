@@ -1,5 +1,7 @@
 //! What there is to cook from, and how it is cooked: asked for by the menu, kept by managers.
 
+use std::collections::HashMap;
+
 use artel_client::Call;
 use artel_proto::robotics::{
     CookingOrder, DishPortions, GetPortionsRequest, Ingredient, PutIngredientRequest, PutRecipeRequest,
@@ -9,7 +11,7 @@ use artel_repo::{Commit, Delta, Query, Repo, digest};
 use artel_util::{Error, is_id, new_id};
 use bytes::Bytes;
 
-use crate::domain::{Amounts, portion, portions, recipe_of, stock, take, times};
+use crate::domain::{Amounts, portion, portions, stock, take, times};
 use crate::error::Refusal;
 use crate::reserve::{ids, is_overtaken, lower};
 
@@ -33,8 +35,9 @@ pub(crate) async fn get_portions(
         let one = |recipe: &Recipe| CookingOrder { dish_id: recipe.id.clone(), ..CookingOrder::default() };
         dishes = recipes.iter().map(one).collect();
     }
+    let by_dish: HashMap<&str, &Recipe> = recipes.iter().map(|recipe| (recipe.id.as_str(), recipe)).collect();
     let of = |dish: &CookingOrder| {
-        recipe_of(&dish.dish_id, &recipes).map(|recipe| portion(recipe, &dish.modifier_ids))
+        by_dish.get(dish.dish_id.as_str()).map(|recipe| portion(recipe, &dish.modifier_ids))
     };
     let needed: Vec<Option<Amounts>> = dishes.iter().map(of).collect();
     let stock = stock(&ingredients(repo, call, needed.iter().flatten().flat_map(Amounts::keys)).await?);

@@ -82,6 +82,14 @@ async fn the_first_points_of_a_guest_come_many_at_once_and_none_is_lost() {
     let earned = join_all(orders.iter().map(|order| world.paid(order))).await;
     assert!(earned.iter().all(Result::is_ok), "{earned:?}");
     assert_eq!(world.points(&guest).await, (320, 0, 0));
+
+    // The negative control: all saw that there was no account, and each writes its own.
+    let (repo, call, other) = (&world.repo, world.call(), new_id());
+    let first = BonusAccount { id: other.clone(), balance: 10, ..BonusAccount::default() };
+    let written = join_all((0..32).map(|_| repo.commit(&call, Commit::new().upsert(&first)))).await;
+    assert!(written.iter().all(Result::is_ok));
+    let account: BonusAccount = repo.get(&call, &other).await.unwrap().unwrap();
+    assert_eq!(account.balance, 10, "of 320");
 }
 
 #[tokio::test(flavor = "multi_thread")]

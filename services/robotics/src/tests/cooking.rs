@@ -6,6 +6,7 @@ use artel_util::new_id;
 use artel_util::time::to_chrono;
 use artel_vendors::robots::Effect;
 use artel_vendors::{Act, Faults};
+use tonic::Code;
 
 use super::copy::{Copy, came_in, cook, job_call, jobs, line, only_job, paid, robots, told, until};
 use super::world::{World, recipe};
@@ -198,4 +199,26 @@ async fn copies_that_hear_of_a_change_at_once_tell_it_once() {
     for _ in 0..copies {
         assert_eq!(world.announced.recv().await.unwrap().name, "order.ready");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn managers_see_what_is_cooked_and_what_waits_the_newest_first() {
+    let (mut world, borscht) = world().await;
+    let robots = robots().await;
+    let copy = Copy::start(&world, line(&robots));
+    for _ in 0..2 {
+        copy.hear(&world, &paid(&world, &borscht).await).await;
+    }
+    told(&mut world, 2).await;
+    robots.faults().set(Faults::down());
+    copy.hear(&world, &paid(&world, &borscht).await).await;
+    let mut ids: Vec<String> = jobs(&world).await.into_iter().map(|job| job.id).collect();
+    ids.sort_unstable_by(|one, other| other.cmp(one));
+    let list = async |size, status| world.list_jobs("kitchen_manager", size, status).await.unwrap();
+    assert_eq!(list(0, CookingStatus::Unspecified).await, ids);
+    assert_eq!(list(2, CookingStatus::Unspecified).await, ids[..2]);
+    assert_eq!(list(0, CookingStatus::Queued).await, ids[..1]);
+    assert_eq!(list(0, CookingStatus::Ready).await, ids[1..]);
+    let refused = world.list_jobs("cashier", 0, CookingStatus::Unspecified).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
 }

@@ -5,9 +5,9 @@ use artel_persist::testing::TestDatabase;
 use artel_proto::robotics::robotics_service_client::RoboticsServiceClient;
 use artel_proto::robotics::robotics_service_server::RoboticsServiceServer;
 use artel_proto::robotics::{
-    CookingOrder, DishPortions, GetPortionsRequest, Ingredient, ListIngredientsRequest, ModifierPortion,
-    Portion, PutIngredientRequest, PutRecipeRequest, Recipe, RecipeStep, ReleaseIngredientsRequest,
-    Reservation, ReserveIngredientsRequest, RestockIngredientRequest,
+    CookingOrder, CookingStatus, DishPortions, GetPortionsRequest, Ingredient, ListCookingJobsRequest,
+    ListIngredientsRequest, ModifierPortion, Portion, PutIngredientRequest, PutRecipeRequest, Recipe,
+    RecipeStep, ReleaseIngredientsRequest, Reservation, ReserveIngredientsRequest, RestockIngredientRequest,
 };
 use artel_queue::Event;
 use artel_repo::Repo;
@@ -122,6 +122,20 @@ impl World {
         let answer = self.client.clone().list_ingredients(self.manager().request(asked)).await.unwrap();
         let answer = answer.into_inner();
         (answer.ingredients, answer.next_page_token)
+    }
+
+    /// Ids of the newest jobs, as a person with this role sees them.
+    pub async fn list_jobs(
+        &self,
+        role: &str,
+        page_size: i32,
+        status: CookingStatus,
+    ) -> Result<Vec<String>, Error> {
+        let user = User { id: new_id(), roles: vec![role.to_owned()], locale: String::new() };
+        let call = Call { user: Some(user), ..Call::by_service("gateway", &self.workspace) };
+        let asked = ListCookingJobsRequest { page_size, status: status.into(), ..Default::default() };
+        let answer = self.client.clone().list_cooking_jobs(call.request(asked)).await?;
+        Ok(answer.into_inner().jobs.into_iter().map(|job| job.id).collect())
     }
 
     /// How much there is.
