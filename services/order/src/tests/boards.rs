@@ -181,6 +181,26 @@ async fn a_silent_board_says_that_it_is_there_and_one_that_drains_sends_its_scre
     assert!(hub.seat().is_some(), "the place is free again");
 }
 
+/// An operator goes back to a dump of yesterday while the board hangs there.
+#[tokio::test]
+async fn over_a_database_that_was_restored_the_board_begins_anew() {
+    let world = World::start().await;
+    let orders = world.orders(4).await;
+    for order in &orders[..3] {
+        world.deliver(preparing(order)).await.unwrap();
+    }
+    let (hub, _) = hub(&world, "");
+    let mut screen = events(&hub, None).await;
+    assert!(next(&mut screen).await.unwrap().starts_with("id: 3\nevent: board\n"));
+    world
+        .sql("DELETE FROM board_moves; DELETE FROM board_clocks; UPDATE history SET epoch = epoch + 1")
+        .await;
+    assert!(next(&mut screen).await.unwrap().starts_with("id: 0\nevent: board\n"));
+    world.deliver(preparing(&orders[3])).await.unwrap();
+    assert!(next(&mut screen).await.unwrap().starts_with("id: 1\nevent: change\n"));
+    assert_eq!(hub.board().await.unwrap().preparing, [4]);
+}
+
 /// Moves of two copies at once: each is committed under the next number, none is left out, none comes twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_number_their_moves_as_one() {
