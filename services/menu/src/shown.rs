@@ -28,6 +28,8 @@ use crate::settings::Settings;
 const PAGE: i32 = 1_000;
 /// How long the kitchen is waited for: with what a menu is kept, less than a second.
 const KITCHEN_WITHIN: Duration = Duration::from_millis(500);
+/// And where there is nothing else to go by: a menu that comes late says more than one on which everything has run out.
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// Workspaces whose stock is remembered.
 const MOST_KNOWN: u64 = 10_000;
 const LOCALES: [&str; 3] = ["ru", "kk", "en"];
@@ -93,7 +95,9 @@ impl Shown {
         if asked.is_empty() {
             return Arc::default();
         }
-        let answer = tokio::time::timeout(KITCHEN_WITHIN, self.kitchen.portions(call, asked)).await;
+        let known = self.known.get(&call.workspace);
+        let within = if known.is_some() { KITCHEN_WITHIN } else { FIRST_WITHIN };
+        let answer = tokio::time::timeout(within, self.kitchen.portions(call, asked)).await;
         let why = match answer {
             Ok(Ok(dishes)) => {
                 let portions = dishes.into_iter().map(|dish| (dish.dish_id, dish.portions));
@@ -102,9 +106,8 @@ impl Shown {
                 return portions;
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {KITCHEN_WITHIN:?}"),
+            Err(_) => format!("no answer within {within:?}"),
         };
-        let known = self.known.get(&call.workspace);
         tracing::warn!(is_known = known.is_some(), why, "the kitchen does not say what there is");
         metrics::counter!("artel_menu_kitchen_away_total").increment(1);
         known.unwrap_or_default()

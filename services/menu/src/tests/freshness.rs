@@ -112,3 +112,18 @@ async fn without_redis_the_menu_is_made_each_time() {
     world.alone.put_dish(Dish { hidden: true, ..borscht.clone() }).await.unwrap();
     assert!(world.alone.item(&borscht.id).await.is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kitchen_that_is_slow_is_waited_for_only_where_nothing_is_known() {
+    let world = World::with("[menu]\nkept_ms = 1").await;
+    let (category, beet) = (world.category().await, world.ingredient(1).await);
+    let borscht = world.dish(&category, &beet).await;
+    world.menu.slow_the_kitchen(1_000);
+    assert_eq!(world.menu.why(&borscht.id).await, Unavailable::Unspecified);
+    // From then on it has half a second, or the menu would be old before it is shown.
+    world.menu.slow_the_kitchen(60_000);
+    world.reserve(&borscht, 1).await;
+    assert_eq!(world.menu.why(&borscht.id).await, Unavailable::Unspecified, "as it was last known");
+    world.menu.slow_the_kitchen(0);
+    assert_eq!(world.menu.why(&borscht.id).await, Unavailable::Ingredients);
+}

@@ -1,5 +1,6 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use artel_cache::Redis;
 use artel_client::{Call, Channel, User};
@@ -44,10 +45,11 @@ pub struct Copy {
     kitchen: Arc<Door>,
 }
 
-/// The way to the kitchen, which can be shut.
+/// The way to the kitchen, which can be shut, or long.
 struct Door {
     kitchen: Robotics,
     is_shut: AtomicBool,
+    takes_ms: AtomicU64,
 }
 
 #[async_trait]
@@ -56,6 +58,7 @@ impl Kitchen for Door {
         if self.is_shut.load(Ordering::SeqCst) {
             return Err(Error::unavailable("UNAVAILABLE", "the kitchen is shut"));
         }
+        tokio::time::sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst))).await;
         self.kitchen.portions(call, dishes).await
     }
 }
@@ -141,7 +144,7 @@ impl World {
 impl Copy {
     fn start(host: &Host, text: &str, call: &Call, redis: &str) -> Self {
         let (kitchen, is_shut) = (Robotics::new(host.channel("robotics")), AtomicBool::new(false));
-        let kitchen = Arc::new(Door { kitchen, is_shut });
+        let kitchen = Arc::new(Door { kitchen, is_shut, takes_ms: AtomicU64::new(0) });
         let service: Service = over(
             host.repo(),
             kitchen.clone(),
@@ -155,6 +158,11 @@ impl Copy {
     /// From now on nobody says what there is.
     pub fn shut_the_kitchen(&self) {
         self.kitchen.is_shut.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on the kitchen takes so long to answer.
+    pub fn slow_the_kitchen(&self, takes_ms: u64) {
+        self.kitchen.takes_ms.store(takes_ms, Ordering::SeqCst);
     }
 
     pub async fn menu(&self, locale: &str) -> Vec<MenuSection> {
