@@ -10,14 +10,25 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// How long a letter that was just written is left to the event that asks for it.
 pub(crate) const EVENT_FIRST: TimeDelta = TimeDelta::seconds(60);
 /// After how long to try again, by how often it was tried; the last one stays.
-const PAUSES: [Duration; 5] = [
-    Duration::from_secs(1),
-    Duration::from_secs(5),
-    Duration::from_secs(30),
-    Duration::from_secs(120),
-    Duration::from_secs(600),
+const PATIENT: &[Duration] = &[seconds(1), seconds(5), seconds(30), seconds(120), seconds(600)];
+/// The same where somebody stands there and waits for it.
+const EAGER: &[Duration] = &[
+    seconds(1),
+    seconds(1),
+    seconds(5),
+    seconds(5),
+    seconds(5),
+    seconds(5),
+    seconds(30),
+    seconds(30),
+    seconds(120),
+    seconds(600),
 ];
 const LONGEST_ERROR: usize = 500;
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
 
 /// A row that is to be sent once, as far as its channel can promise that.
 pub(crate) trait Letter: Entity {
@@ -26,6 +37,8 @@ pub(crate) trait Letter: Entity {
     /// Whether it is sent again where nobody knows if it was taken. Where it is not, it may be lost, and is never there
     /// twice.
     const AGAIN: bool;
+    /// After how long to try again, by how often it was tried; the last one stays.
+    const PAUSES: &'static [Duration];
 
     /// How far it is.
     fn progress(&self) -> Progress;
@@ -67,10 +80,11 @@ pub(crate) enum Stage {
 }
 
 macro_rules! letter {
-    ($letter:ident, $status:ident, $channel:literal, again: $again:literal $(, late: $late:ident)?) => {
+    ($letter:ident, $status:ident, $channel:literal, again: $again:literal, pauses: $pauses:ident $(, late: $late:ident)?) => {
         impl Letter for $letter {
             const CHANNEL: &'static str = $channel;
             const AGAIN: bool = $again;
+            const PAUSES: &'static [Duration] = $pauses;
 
             fn progress(&self) -> Progress {
                 Progress {
@@ -130,11 +144,11 @@ macro_rules! letter {
 }
 
 // At least once, always with the same Message-ID: a mailbox that suppresses duplicates shows it once.
-letter!(Email, EmailStatus, "email", again: true);
+letter!(Email, EmailStatus, "email", again: true, pauses: PATIENT);
 // Once: the provider knows it by our id, and is asked whether it has it before it is sent again.
-letter!(Sms, SendStatus, "sms", again: true, late: expire_time);
+letter!(Sms, SendStatus, "sms", again: true, pauses: EAGER, late: expire_time);
 // At most once: FCM takes no key and cannot be asked. What gets lost stands in the application all the same.
-letter!(Push, SendStatus, "push", again: false);
+letter!(Push, SendStatus, "push", again: false, pauses: EAGER);
 
 /// By what sending keeps.
 #[derive(Debug, Clone, Copy)]
@@ -233,7 +247,7 @@ pub(crate) fn after<L: Letter>(
         return (failed(claimed, &error), None);
     }
     let tried = usize::try_from(claimed.progress().attempts.max(1) - 1).unwrap_or_default();
-    let pause = PAUSES[tried.min(PAUSES.len() - 1)];
+    let pause = L::PAUSES[tried.min(L::PAUSES.len() - 1)];
     letter.set_progress(Progress {
         stage: Stage::Pending,
         lease: Some(now + pause),
@@ -331,6 +345,17 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_at_the_counter_is_tried_again_sooner() {
+        fn pauses<L: Letter>(tried: impl Fn(i32) -> L) -> Duration {
+            let not_now = || Answer::NotNow("503".to_owned());
+            (1..=6).filter_map(|attempts| after(&tried(attempts), not_now(), &RULES, moment(1)).1).sum()
+        }
+        let email = pauses(|attempts| Email { attempts, ..email() });
+        let sms = pauses(|attempts| Sms { attempts, ..pending() });
+        assert!(sms < Duration::from_secs(30) && email > Duration::from_secs(600), "{sms:?}, {email:?}");
+    }
+
+    #[test]
     fn what_is_too_late_is_not_sent_unless_it_may_have_been() {
         let sms = Sms { expire_time: Some(from_chrono(moment(100))), ..pending() };
         assert!(matches!(turn(&sms, &RULES, moment(99)), Turn::Send(_)));
@@ -363,7 +388,7 @@ mod tests {
         let (waits, again) = after(&claimed, Answer::NotNow("451".to_owned()), &RULES, moment(1));
         assert_eq!((waits.status(), again), (EmailStatus::Pending, Some(Duration::from_secs(1))));
         let often = Email { attempts: 40, ..claimed.clone() };
-        assert_eq!(after(&often, Answer::NotNow("451".to_owned()), &RULES, moment(1)).1, Some(PAUSES[4]));
+        assert_eq!(after(&often, Answer::NotNow("451".to_owned()), &RULES, moment(1)).1, Some(seconds(600)));
         let (given_up, again) =
             after(&claimed, Answer::NotNow("451 full".to_owned()), &RULES, moment(96 * 3600));
         assert_eq!(
