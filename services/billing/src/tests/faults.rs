@@ -1,8 +1,9 @@
 //! A failure and a death at every step of a payment: enumerated from its table, counted, none skipped.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use artel_process::{Mishap, Moment, Point, Process as _, Way};
+use artel_process::{Mishap, Moment, Point, Process as _, Rules, Way};
 use artel_proto::billing::{Payment, PaymentStatus};
 use artel_vendors::{Act, Faults};
 use futures::StreamExt as _;
@@ -161,4 +162,18 @@ async fn whatever_the_bank_does_it_takes_the_money_once_or_not() {
     assert_eq!(world.pay(&guest, BONUS).await.unwrap_err().reason(), "BANK_UNAVAILABLE");
     world.check(&guest, BONUS).await;
     assert_eq!(world.violations().await, vec![]);
+}
+
+/// With the times of production: who paid at a copy that died right after the charge has the answer within 10 s.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_whose_process_died_ends_within_ten_seconds() {
+    let world = World::start().await;
+    let guest = world.guest().await;
+    let death = Befalls::new(point("charge", Way::Forward, Moment::Effected), Mishap::Death, 1);
+    let copy = world.copy_with(death, Rules::default());
+    let begun = Instant::now();
+    world.pay_at(&copy, &guest, BONUS).await.unwrap();
+    println!("paid {:?} after its process died", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    world.check(&guest, BONUS).await;
 }

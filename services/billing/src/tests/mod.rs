@@ -1,6 +1,7 @@
 //! Payments over the real order, kitchen and points, with the sandboxes of the bank and the printer.
 
 mod faults;
+mod monitoring;
 mod paying;
 mod receipts;
 mod reconciling;

@@ -58,6 +58,7 @@ async fn a_refusal_is_the_same_when_asked_again_and_another_key_may_succeed() {
         (refused.reason(), refused.message(), refused.get("bankReason"))
     );
     assert_eq!(world.check(&guest, 300).await.reason, "CARD_DECLINED");
+    assert_eq!(world.told("payment.failed").await, 1);
     guest.key = new_id();
     world.pay(&guest, 300).await.unwrap();
 }

@@ -1,12 +1,17 @@
 //! Money back: in parts that add up, never more than was taken, once for a key.
 
-use artel_proto::billing::{PaymentStatus, ReceiptKind, RefundStatus};
+use std::sync::atomic::Ordering;
+
+use artel_process::{Mishap, Moment, Process as _};
+use artel_proto::billing::{Payment, PaymentStatus, ReceiptKind, Refund, RefundPaymentRequest, RefundStatus};
 use artel_proto::bonus::BonusAccount;
+use artel_proto::order::Order;
 use artel_util::new_id;
 use artel_vendors::{Act, Faults};
 use tonic::Code;
 
-use super::world::{POINTS, PRICE, World};
+use super::world::{Befalls, DEADLINE, POINTS, PRICE, World};
+use crate::refund::{Refunding, Refunds, refund};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_add_up_and_the_last_takes_what_is_left() {
@@ -29,6 +34,7 @@ async fn parts_add_up_and_the_last_takes_what_is_left() {
     assert_eq!((shown.refunds.len(), shown.receipts.len()), (4, 5));
     let back = shown.receipts.iter().filter(|receipt| receipt.kind() == ReceiptKind::SellRefund);
     assert_eq!(back.map(|receipt| receipt.amount_minor).sum::<i64>(), PRICE);
+    assert_eq!((world.told("payment.refunded").await, world.told("receipt.queued").await), (4, 5));
     assert_eq!(world.violations().await, vec![]);
 }
 
@@ -93,6 +99,50 @@ async fn whatever_the_bank_does_it_gives_back_once_or_not() {
         world.refund(&paid.payment_id, 0, &new_id()).await.unwrap();
         assert_eq!(world.moved(&paid.payment_id), (700, 1, 700));
     }
+    assert_eq!(world.violations().await, vec![]);
+}
+
+/// A death at every point of a refund: enumerated from its table.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_at_any_point_of_a_refund_gives_back_once() {
+    let world = World::start().await;
+    let both = Refunding {
+        refund: Refund { bonus_minor: 1, card_minor: 1, ..Refund::default() },
+        payment: Payment::default(),
+        order: Order::default(),
+    };
+    let points = Refunds::table().points(&both);
+    assert_eq!(points.len(), 1 + 2 * 2 + 1);
+    let cases = points.into_iter().map(|at| {
+        let world = &world;
+        async move {
+            let guest = world.guest().await;
+            let paid = world.pay(&guest, 300).await.unwrap();
+            let death = Befalls::new(at, Mishap::Death, 1);
+            let struck = death.struck.clone();
+            let (copy, cashier) = (world.refunds(death), world.cashier());
+            let asked = RefundPaymentRequest {
+                id: paid.payment_id.clone(),
+                amount_minor: 500,
+                idempotency_key: new_id(),
+                comment: String::new(),
+            };
+            let mut refunded = refund(&copy, &cashier, &asked, DEADLINE).await;
+            if at.moment == Moment::Unrecorded {
+                assert_eq!(refunded.unwrap_err().reason(), "PROCESS_DIED");
+                let key = &asked.idempotency_key;
+                refunded = world.refund_as(&cashier, &paid.payment_id, 500, key).await;
+            }
+            let refunded = refunded.unwrap();
+            assert_eq!(struck.load(Ordering::Relaxed), 1, "{at:?}");
+            assert_eq!((refunded.bonus_minor, refunded.card_minor), (150, 350));
+            assert_eq!(world.moved(&paid.payment_id), (700, 1, 350), "{at:?}");
+            let points: BonusAccount = world.get(&guest.call.user.as_ref().unwrap().id).await.unwrap();
+            assert_eq!(points.balance, POINTS - 150, "{at:?}");
+        }
+    });
+    futures::future::join_all(cases).await;
+    assert_eq!(world.told("payment.refunded").await, 6);
     assert_eq!(world.violations().await, vec![]);
 }
 

@@ -28,6 +28,7 @@ use async_trait::async_trait;
 use tonic::{Response, Status};
 
 use crate::payment::{Payments, pay};
+use crate::refund::Refunds;
 use crate::settings::Settings;
 
 /// How long anything is waited for.
@@ -45,7 +46,7 @@ pub struct World {
     pub printer: Running<Printer>,
     config: String,
     numbers: AtomicI32,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 /// A guest with an order.
@@ -89,7 +90,7 @@ impl World {
         mesh.serve(artel_robotics::service(mesh.host("robotics")).await.unwrap()).await.unwrap();
         mesh.serve(artel_bonus::service(mesh.host("bonus")).await.unwrap()).await.unwrap();
         mesh.serve(crate::service(mesh.host("billing")).await.unwrap()).await.unwrap();
-        Self { mesh, bank, printer, config, numbers: AtomicI32::new(0), _database: database }
+        Self { mesh, bank, printer, config, numbers: AtomicI32::new(0), database }
     }
 
     pub fn repo(&self) -> Repo {
@@ -104,13 +105,8 @@ impl World {
         crate::settings::tests::settings(&self.config).unwrap()
     }
 
-    /// One more copy of `billing`, as far as payments go, which nothing is left to: `rules.lease` is its own.
+    /// One more copy of `billing`, as far as payments go. It takes nothing over.
     pub fn copy(&self, mishaps: impl Mishaps) -> Engine<Payments> {
-        let host = self.mesh.host("billing");
-        let bank = self.settings().acquirer.acquirer().unwrap();
-        let channel = |service| host.channel(service);
-        let payments =
-            Payments::new(host.repo(), channel("order"), channel("robotics"), channel("bonus"), bank);
         let rules = Rules {
             lease: Duration::from_secs(5),
             step: Duration::from_millis(3500),
@@ -118,8 +114,34 @@ impl World {
             attempts: 3,
             ..Rules::default()
         };
+        self.copy_with(mishaps, rules)
+    }
+
+    /// The same with these times.
+    pub fn copy_with(&self, mishaps: impl Mishaps, rules: Rules) -> Engine<Payments> {
+        let host = self.mesh.host("billing");
+        let bank = self.settings().acquirer.acquirer().unwrap();
+        let channel = |service| host.channel(service);
+        let payments =
+            Payments::new(host.repo(), channel("order"), channel("robotics"), channel("bonus"), bank);
         Engine::new("billing", payments, host.repo(), rules, CancellationToken::new())
             .with_mishaps(Arc::new(mishaps))
+    }
+
+    /// The same as far as refunds go.
+    pub fn refunds(&self, mishaps: impl Mishaps) -> Engine<Refunds> {
+        let host = self.mesh.host("billing");
+        let bank = self.settings().acquirer.acquirer().unwrap();
+        let refunds = Refunds::new(host.repo(), host.channel("bonus"), bank);
+        let rules = Rules { lease: Duration::from_secs(5), ..Rules::default() };
+        Engine::new("billing", refunds, host.repo(), rules, CancellationToken::new())
+            .with_mishaps(Arc::new(mishaps))
+    }
+
+    /// How often this was told, counted past every service.
+    pub async fn told(&self, event: &str) -> i64 {
+        let asked = "SELECT count(*) FROM outbox WHERE name = $1";
+        self.database.superuser().await.unwrap().query_one(asked, &[&event]).await.unwrap().get(0)
     }
 
     /// A new guest with points, a dish of an ingredient, and an order of it.
