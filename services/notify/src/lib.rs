@@ -16,7 +16,6 @@ mod api;
 mod config;
 mod devices;
 mod domain;
-mod http;
 mod language;
 mod letter;
 mod listen;

@@ -1,11 +1,9 @@
 //! What can be known of a call to a company outside of the mesh.
 
-mod http;
 mod major;
-mod token;
 
-pub(crate) use self::http::{Failed, Http, Reply};
-pub(crate) use self::token::{Issued, Tokens};
+use artel_outside::Failed;
+
 pub(crate) use major::{major, minor};
 
 /// How a call that moves money or paper ended, as far as it can be known.

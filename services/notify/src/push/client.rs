@@ -1,19 +1,19 @@
 //! Firebase Cloud Messaging over its HTTP v1 API.
 
+use artel_outside::{Failed, Http};
 use async_trait::async_trait;
 use reqwest::StatusCode;
 
-use super::token::Tokens;
+use super::token::Account;
 use super::wire::{Data, Notice, Refused, Send, Target};
 use super::{Message, Outcome, PushSettings, Pusher};
-use crate::http::{Failed, Http};
 use crate::letter::Answer;
 
 /// A Firebase project.
 pub(crate) struct Fcm {
     http: Http,
     address: String,
-    tokens: Tokens,
+    account: Account,
 }
 
 impl Fcm {
@@ -21,7 +21,7 @@ impl Fcm {
         Ok(Self {
             http: Http::new(settings.timeout())?,
             address: format!("{}/v1/projects/{}/messages:send", settings.url, settings.project),
-            tokens: Tokens::new(settings.account()?)?,
+            account: Account::new(settings.account()?)?,
         })
     }
 }
@@ -29,7 +29,7 @@ impl Fcm {
 #[async_trait]
 impl Pusher for Fcm {
     async fn push(&self, message: Message<'_>) -> Outcome {
-        let token = match self.tokens.get(&self.http).await {
+        let token = match self.account.token(&self.http).await {
             Ok(token) => token,
             Err(error) => return Outcome::Told(Answer::NotNow(error)),
         };
@@ -40,7 +40,7 @@ impl Pusher for Fcm {
                 data: Data { subject_id: message.subject_id, event_type: message.event_type },
             },
         };
-        let request = self.http.client.post(&self.address).bearer_auth(token.reveal()).json(&body);
+        let request = self.http.client().post(&self.address).bearer_auth(token.reveal()).json(&body);
         let reply = match self.http.send(request).await {
             Ok(reply) if reply.status.is_success() => return Outcome::Told(Answer::Taken),
             Ok(reply) => reply,
@@ -54,7 +54,7 @@ impl Pusher for Fcm {
         match reply.status {
             StatusCode::NOT_FOUND if code == "UNREGISTERED" => Outcome::Unregistered,
             StatusCode::UNAUTHORIZED => {
-                self.tokens.forget(&token).await;
+                self.account.forget(&token).await;
                 Outcome::Told(Answer::NotNow(text))
             }
             // About us and not about the message, unless FCM says so: it waits until somebody mends the configuration.

@@ -1,13 +1,13 @@
 //! SMSC (smsc.kz, smsc.ru) over its HTTP API.
 
 use artel_config::Secret;
+use artel_outside::{Failed, Http};
 use async_trait::async_trait;
 use form_urlencoded::Serializer;
 use reqwest::header::CONTENT_TYPE;
 
 use super::wire::{Sent, Status, valid};
 use super::{Message, Messenger, SmsSettings};
-use crate::http::{Failed, Http};
 use crate::letter::Answer;
 
 /// An account at SMSC.
@@ -48,7 +48,7 @@ impl Smsc {
             .append_pair("charset", "utf-8")
             .extend_pairs(fields)
             .finish();
-        let request = self.http.client.post(format!("{}/{page}", self.url));
+        let request = self.http.client().post(format!("{}/{page}", self.url));
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
         let reply = self.http.send(request).await?;
         if reply.status.is_client_error() {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use artel_config::Secret;
+use artel_outside::{Failed, Http, Issued, Reply, Tokens};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Number;
@@ -10,7 +11,6 @@ use serde_json::Number;
 use super::wire;
 use crate::acquirer::settings::HalykSettings;
 use crate::acquirer::{Charge, GiveBack};
-use crate::outside::{Failed, Http, Issued, Reply, Tokens};
 
 const SCOPE: &str = "webapi usermanagement email_send verification statement statistics payment";
 
@@ -45,7 +45,7 @@ impl Client {
         })?;
         let body = wire::Payment::of(charge, invoice, amount, &self.settings);
         let request = self.http.client().post(format!("{}/payments/cards/auth", self.settings.url));
-        self.http.send(request.bearer_auth(issued.token.reveal()).json(&body), deadline).await
+        self.http.send_by(request.bearer_auth(issued.token.reveal()).json(&body), deadline).await
     }
 
     pub async fn status(&self, invoice: &str, deadline: Instant) -> Result<Reply, Failed> {
@@ -71,13 +71,13 @@ impl Client {
         request: impl Fn() -> RequestBuilder,
     ) -> Result<Reply, Failed> {
         let token = self.tokens.get(self.issue(&[], deadline)).await?;
-        let reply = self.http.send(request().bearer_auth(token.reveal()), deadline).await?;
+        let reply = self.http.send_by(request().bearer_auth(token.reveal()), deadline).await?;
         if reply.status != StatusCode::UNAUTHORIZED {
             return Ok(reply);
         }
         self.tokens.drop(&token).await;
         let token = self.tokens.get(self.issue(&[], deadline)).await?;
-        self.http.send(request().bearer_auth(token.reveal()), deadline).await
+        self.http.send_by(request().bearer_auth(token.reveal()), deadline).await
     }
 
     async fn issue(&self, payment: &[(&str, &str)], deadline: Instant) -> Result<Issued, Failed> {
@@ -91,7 +91,7 @@ impl Client {
             .finish();
         let request = self.http.client().post(&self.settings.token_url);
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
-        let reply = self.http.send(request, deadline).await?;
+        let reply = self.http.send_by(request, deadline).await?;
         if !reply.status.is_success() {
             return Err(Failed::NotDone(format!("answered {}", reply.status)));
         }

@@ -10,6 +10,7 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
+use artel_outside::{Failed, Reply};
 use async_trait::async_trait;
 use reqwest::StatusCode;
 use sha2::{Digest as _, Sha256};
@@ -18,7 +19,7 @@ use self::client::Client;
 use self::codes::Verdict;
 use super::settings::HalykSettings;
 use super::{Acquirer, Charge, Charged, GiveBack, GivenBack};
-use crate::outside::{Answer, Away, Failed, Reply, major};
+use crate::outside::{Answer, Away, major};
 
 /// Halyk Epay.
 pub(crate) struct Halyk(Client);

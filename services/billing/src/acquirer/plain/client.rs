@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use artel_config::Secret;
+use artel_outside::{Failed, Http, Reply};
 use reqwest::RequestBuilder;
 
 use super::wire;
 use crate::acquirer::settings::PlainSettings;
-use crate::outside::{Failed, Http, Reply};
 
 pub(super) struct Client {
     http: Http,
@@ -46,6 +46,6 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Reply, Failed> {
-        self.http.send(request.bearer_auth(self.api_key.reveal()), self.http.deadline()).await
+        self.http.send(request.bearer_auth(self.api_key.reveal())).await
     }
 }

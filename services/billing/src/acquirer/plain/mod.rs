@@ -5,12 +5,13 @@ mod wire;
 
 use std::time::Duration;
 
+use artel_outside::{Failed, Reply};
 use async_trait::async_trait;
 
 use self::client::Client;
 use super::settings::PlainSettings;
 use super::{Acquirer, Charge, Charged, GiveBack, GivenBack};
-use crate::outside::{Answer, Away, Failed, Reply};
+use crate::outside::{Answer, Away};
 
 /// The plain bank.
 pub(crate) struct Plain(Client);

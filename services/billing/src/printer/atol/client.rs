@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use artel_config::Secret;
+use artel_outside::{Failed, Http, Issued, Reply, Tokens};
 use reqwest::{RequestBuilder, StatusCode};
 
 use super::wire;
-use crate::outside::{Failed, Http, Issued, Reply, Tokens};
 use crate::printer::Settings;
 
 /// How long it promises that a token lasts.
@@ -46,7 +46,7 @@ impl Client {
     /// Sends with the token; once more with a new one where it doesn't take the old.
     async fn authorized(&self, request: impl Fn() -> RequestBuilder) -> Result<Reply, Failed> {
         let deadline = self.http.deadline();
-        let send = |token: Secret| self.http.send(request().header("token", token.reveal()), deadline);
+        let send = |token: Secret| self.http.send_by(request().header("token", token.reveal()), deadline);
         let token = self.tokens.get(self.issue(deadline)).await?;
         let reply = send(token.clone()).await?;
         if reply.status != StatusCode::UNAUTHORIZED {
@@ -59,7 +59,7 @@ impl Client {
     async fn issue(&self, deadline: Instant) -> Result<Issued, Failed> {
         let login = wire::Login { login: &self.login, pass: self.password.reveal() };
         let request = self.http.client().post(format!("{}/getToken", self.url)).json(&login);
-        let reply = self.http.send(request, deadline).await?;
+        let reply = self.http.send_by(request, deadline).await?;
         let grant: wire::Grant = reply.read()?;
         match grant.token.filter(|token| !token.is_empty()) {
             Some(token) => Ok(Issued { token: Secret::new(token), lasts: TOKEN_LASTS }),

@@ -6,19 +6,22 @@ use artel_config::Secret;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::Failed;
+use crate::Failed;
 
 /// A token that they gave.
 #[derive(Debug, Clone)]
-pub(crate) struct Issued {
+pub struct Issued {
+    /// What stands in the header of each request.
     pub token: Secret,
+    /// For how long, by their word.
     pub lasts: Duration,
 }
 
 /// The token of now. Whoever needs one while none is there waits for the one that is being got.
-#[derive(Default)]
-pub(crate) struct Tokens(Mutex<Option<Held>>);
+#[derive(Debug, Default)]
+pub struct Tokens(Mutex<Option<Held>>);
 
+#[derive(Debug)]
 struct Held {
     token: Secret,
     renew: Instant,
@@ -26,6 +29,9 @@ struct Held {
 
 impl Tokens {
     /// A token that is good for some time yet.
+    ///
+    /// # Errors
+    /// They give none: what it is for was not begun.
     pub async fn get(&self, issue: impl Future<Output = Result<Issued, Failed>>) -> Result<Secret, Failed> {
         let mut held = self.0.lock().await;
         if let Some(held) = held.as_ref().filter(|held| Instant::now() < held.renew) {
