@@ -56,7 +56,7 @@ impl From<Refusal> for Error {
             .with("bankReason", reason),
             Refusal::BankAway => Self::unavailable(
                 "BANK_UNAVAILABLE",
-                "The bank does not answer. Your card is not charged for this attempt; pay again in a while.",
+                "The bank does not answer. What it takes for this attempt all the same, you get back. Pay again in a while.",
             ),
             Refusal::NoSuchPayment => {
                 Self::not_found("PAYMENT_NOT_FOUND", "There is no such payment. Check its id.")

@@ -278,7 +278,8 @@ fn captured(mut paying: Paying, charged: Option<Charged>) -> Step {
     Outcome::Done(paying, commit)
 }
 
-/// Gives back all that the bank took for a payment that failed, once; `None` where it took nothing.
+/// Gives back all that the bank took for a payment that failed; `None` where it took nothing. Asked again, the bank answers
+/// as before: the key is the same, and nothing is left of the charge.
 pub(crate) async fn void(bank: &dyn Acquirer, payment: &Payment) -> Result<Option<Charged>, Error> {
     let found = bank.find_charge(&payment.id).await.map_err(|why| away(&why.0))?;
     let Some(charged) = found else { return Ok(None) };
@@ -289,10 +290,6 @@ pub(crate) async fn void(bank: &dyn Acquirer, payment: &Payment) -> Result<Optio
         amount_minor: charged.amount_minor,
         currency: payment.currency.clone(),
     };
-    // It may have been given back by an attempt that nobody heard of.
-    if bank.find_refund(&back).await.map_err(|why| away(&why.0))?.is_some() {
-        return Ok(Some(charged));
-    }
     match bank.refund(&back).await.into() {
         Said::Done(_) => Ok(Some(charged)),
         Said::Refused(error) | Said::NotDone(error) | Said::Unknown(error) => Err(error),

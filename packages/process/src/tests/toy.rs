@@ -1,6 +1,7 @@
 //! A saga of five steps over services that live in the test and count what was done to them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -172,8 +173,9 @@ fn note(plan: &Plan, step: &str, commit: Commit) -> Commit {
 
 /// A `persist` that all cases of a test share.
 pub struct World {
-    _database: TestDatabase,
+    database: TestDatabase,
     mesh: LocalMesh,
+    persist: SocketAddr,
 }
 
 /// One saga, its services, and engines that work on it.
@@ -189,8 +191,18 @@ impl World {
     pub async fn start() -> Self {
         let database = TestDatabase::create().await.unwrap();
         let mesh = LocalMesh::start("").await.unwrap();
-        mesh.serve(database.persist().await.unwrap()).await.unwrap();
-        Self { _database: database, mesh }
+        let persist = mesh.serve(database.persist().await.unwrap()).await.unwrap();
+        Self { database, mesh, persist }
+    }
+
+    /// Takes `persist` away.
+    pub fn lose_persist(&self) {
+        self.mesh.remove(self.persist);
+    }
+
+    /// Brings it back.
+    pub async fn find_persist(&self) {
+        self.mesh.serve(self.database.persist().await.unwrap()).await.unwrap();
     }
 
     pub fn case(&self) -> Case {
@@ -247,11 +259,12 @@ impl Case {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             for engine in engines {
-                engine.take_over_in(&self.call).await.unwrap();
+                if let Err(error) = engine.take_over_in(&self.call).await {
+                    assert!(error.is_transient(), "{error}");
+                }
             }
-            let saga: Option<Saga> = self.repo.get(&self.call, &self.plan.id).await.unwrap();
-            match saga {
-                Some(saga) if crate::engine::is_over(&saga) => return saga,
+            match self.repo.get::<Saga>(&self.call, &self.plan.id).await {
+                Ok(Some(saga)) if crate::engine::is_over(&saga) => return saga,
                 saga => assert!(Instant::now() < deadline, "it does not end: {saga:?}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -148,3 +148,28 @@ async fn another_copy_goes_on_within_ten_seconds_of_a_death() {
     assert!(begun.elapsed() > Duration::from_secs(4), "the lease was not waited for");
     case.check(&saga).await;
 }
+
+/// What was done is written when storage is back, if that is before the lease is over; else another copy finds it out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn storage_that_goes_away_in_the_middle_loses_nothing() {
+    for lease in [Duration::from_secs(30), Duration::from_millis(600)] {
+        let world = World::start().await;
+        let mut case = world.case();
+        case.rules.lease = lease;
+        let at = Point { step: "charge", way: Way::Forward, moment: Moment::Effected };
+        let hangs = Hangs { at, during: Duration::from_millis(300) };
+        let engine = case.engine().with_mishaps(Arc::new(hangs));
+        case.begin(&engine).await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while case.charged() == 0 {
+            assert!(Instant::now() < deadline, "nothing is charged");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.lose_persist();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        world.find_persist().await;
+        let saga = case.end(&[case.engine()]).await;
+        assert_eq!(saga.state(), SagaState::Done);
+        case.check(&saga).await;
+    }
+}

@@ -141,13 +141,15 @@ async fn an_outage_and_a_lost_answer_at_any_step_end_in_all_or_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_the_bank_does_it_takes_the_money_once_or_not() {
     let world = World::start().await;
-    let cases: [(&str, Vec<Act>, Option<&str>); 6] = [
+    let cases: [(&str, Vec<Act>, Option<&str>); 7] = [
         ("declines", vec![Act::Decline], Some("CARD_DECLINED")),
         ("fails once", vec![Act::Fail], None),
         ("fails on and on", vec![Act::Fail; 12], Some("BANK_UNAVAILABLE")),
         ("loses an answer", vec![Act::Lose], None),
         ("loses and fails", vec![Act::Fail, Act::Lose], None),
         ("does it twice", vec![Act::Twice], None),
+        // Longer than anybody waits for it: it is found when it is looked up.
+        ("answers too late", vec![Act::Slow(Duration::from_secs(5))], None),
     ];
     for (name, acts, refused) in cases {
         let guest = world.guest().await;
