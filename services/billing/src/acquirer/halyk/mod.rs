@@ -1,8 +1,8 @@
 //! Halyk Epay: one-step payments by saved cards.
 //!
 //! The bank knows a payment by an invoice of 6 to 15 digits, so ours is a number made of the payment's id; the id itself goes
-//! along as `accountId`, and an invoice that carries another is not ours. Two payments in a million share a number, and the
-//! second is refused.
+//! along as `accountId`, and an invoice that carries another is not ours. Among a million payments two share a number with a
+//! chance of 1 in 2,000, and the second of them is refused.
 
 mod client;
 mod codes;
