@@ -8,7 +8,7 @@ use artel_proto::process::{Saga, SagaState};
 use artel_repo::{Commit, Direction, Filter, Query, Repo};
 use artel_util::{Error, new_id, now};
 use bytes::Bytes;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
@@ -41,6 +41,8 @@ pub(crate) struct Inner<P: Process> {
     /// What runs here, and how it ended.
     here: Mutex<HashMap<String, watch::Sender<Option<Saga>>>>,
     room: Arc<Semaphore>,
+    /// One for each saga that is worked on now.
+    pub hands: Arc<Semaphore>,
 }
 
 /// A saga to begin.
@@ -67,7 +69,7 @@ impl<P: Process> Engine<P> {
     /// An engine of a copy of this service. It stops between steps when `draining` is cancelled.
     #[must_use]
     pub fn new(service: &str, process: P, repo: Repo, rules: Rules, draining: CancellationToken) -> Self {
-        let room = Arc::new(Semaphore::new(rules.takeovers));
+        let (room, hands) = (Semaphore::new(rules.takeovers), Semaphore::new(rules.at_once));
         Self(Arc::new(Inner {
             process: Arc::new(process),
             table: P::table(),
@@ -79,7 +81,8 @@ impl<P: Process> Engine<P> {
             service: service.to_owned(),
             runners: TaskTracker::new(),
             here: Mutex::default(),
-            room,
+            room: Arc::new(room),
+            hands: Arc::new(hands),
         }))
     }
 
@@ -108,7 +111,8 @@ impl<P: Process> Engine<P> {
     /// begun with the same key.
     ///
     /// # Errors
-    /// What `persist` says of the commit; `IDEMPOTENCY_KEY_REUSED` where the key belongs to another request.
+    /// What `persist` says of the commit; `IDEMPOTENCY_KEY_REUSED` where the key belongs to another request;
+    /// RESOURCE_EXHAUSTED (`BUSY`) where so many are under way that the call's time was over before its turn.
     pub async fn begin(&self, call: &Call, begin: Begin<P::Subject>) -> Result<String, Error> {
         let Begin { id, subject, commit, key, digest } = begin;
         let inner = &self.0;
@@ -119,6 +123,9 @@ impl<P: Process> Engine<P> {
         if inner.strikes(&id, point).await == Mishap::Death {
             return Err(Error::unavailable("PROCESS_DIED", "The process died."));
         }
+        // Before the first record: who waits holds no lease.
+        let turn = tokio::time::timeout(call.time_left(Duration::MAX), inner.hand()).await;
+        let hand = turn.ok().flatten().ok_or_else(busy)?;
         let held = std::time::Instant::now();
         let mut saga = Saga {
             id: id.clone(),
@@ -138,7 +145,7 @@ impl<P: Process> Engine<P> {
         if !committed.replayed || begun == id {
             saga.version = 1;
             let call = Call { deadline: None, ..call.clone() };
-            self.spawn(Run::new(Arc::clone(inner), call, saga, subject, held));
+            self.spawn(Run::new(Arc::clone(inner), call, saga, subject, held), hand);
             return Ok(id);
         }
         Ok(begun)
@@ -211,7 +218,7 @@ impl<P: Process> Engine<P> {
         self.0.runners.wait().await;
     }
 
-    fn adopt(&self, workspace: &str, saga: Saga, permit: tokio::sync::OwnedSemaphorePermit) {
+    fn adopt(&self, workspace: &str, saga: Saga, permit: OwnedSemaphorePermit) {
         let inner = Arc::clone(&self.0);
         let mut call = Call::by_service(&inner.service, workspace);
         if !saga.user_id.is_empty() {
@@ -224,9 +231,9 @@ impl<P: Process> Engine<P> {
         });
     }
 
-    fn spawn(&self, run: Run<P>) {
+    fn spawn(&self, run: Run<P>, hand: OwnedSemaphorePermit) {
         let here = Here::enter(&self.0, run.id());
-        self.0.runners.spawn(async move { here.leave(run.go().await) });
+        self.0.runners.spawn(async move { here.leave(run.go(hand).await) });
     }
 }
 
@@ -236,6 +243,12 @@ impl<P: Process> Inner<P> {
             Some(mishaps) => mishaps.strikes(saga, point).await,
             None => Mishap::Nothing,
         }
+    }
+
+    /// The turn to work on a saga; `None` where the process drains.
+    pub(crate) async fn hand(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.hands).acquire_owned();
+        self.draining.run_until_cancelled(turn).await?.ok()
     }
 
     fn here(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<Option<Saga>>>> {
@@ -279,6 +292,14 @@ pub(crate) fn is_over(saga: &Saga) -> bool {
 fn due<P: Process>() -> Query {
     let over = Filter::compare("lease_time", Operator::LessOrEqual, [now().into()]);
     Query::new().equal("kind", P::KIND).filter(over)
+}
+
+fn busy() -> Error {
+    Error::new(
+        Code::ResourceExhausted,
+        "BUSY",
+        "Too much is under way at once; nothing was done. Ask again in a moment.",
+    )
 }
 
 fn still_under_way() -> Error {

@@ -15,7 +15,10 @@ pub struct Rules {
     pub longest_pause: Duration,
     /// After so many attempts at a step that has to succeed, an operator is told.
     pub stuck_after: i32,
-    /// How many sagas of others one copy works on at once.
+    /// How many sagas one copy works on at once; those that wait for their next attempt not counted. More wait before
+    /// they begin: all at once would be slower for each, and leases would run out.
+    pub at_once: usize,
+    /// How many sagas of others one copy takes on, those that wait counted.
     pub takeovers: usize,
     /// Whether records expect the version before them. Without it, tests see what it is for.
     #[cfg(test)]
@@ -34,6 +37,7 @@ impl Default for Rules {
             first_pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(30),
             stuck_after: 10,
+            at_once: 32,
             takeovers: 64,
             #[cfg(test)]
             fenced: true,

@@ -9,6 +9,7 @@ use artel_repo::Commit;
 use artel_util::{Error, new_id, time};
 use bytes::Bytes;
 use chrono::TimeDelta;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::engine::{Inner, is_over};
 use crate::mishap::{Mishap, Moment, Point, Way};
@@ -71,6 +72,7 @@ impl<P: Process> Run<P> {
                 return None;
             }
         };
+        let hand = inner.hand().await?;
         // Given up in good order, or left by whoever died in the middle of it.
         let died = !saga.holder.is_empty();
         let mut run = Self::new(inner, call, saga, subject, Instant::now());
@@ -82,11 +84,12 @@ impl<P: Process> Run<P> {
             let (saga, step) = (&run.saga.id, &run.saga.step);
             tracing::warn!(kind = P::KIND, saga, step, "taken over from a process that died");
         }
-        run.go().await
+        run.go(hand).await
     }
 
-    /// Works until the saga has ended, which is what it gives, or until it is not this process' to work on.
-    pub async fn go(mut self) -> Option<Saga> {
+    /// Works until the saga has ended, which is what it gives, or until it is not this process' to work on. Whoever waits
+    /// for the next attempt leaves the turn to others.
+    pub async fn go(mut self, mut hand: OwnedSemaphorePermit) -> Option<Saga> {
         loop {
             if is_over(&self.saga) {
                 return Some(self.saga);
@@ -121,8 +124,10 @@ impl<P: Process> Run<P> {
             }
             if let Some(pause) = pause {
                 let chance = rand::random_range(0.5..1.0);
+                drop(hand);
                 let waited = tokio::time::sleep(pause.mul_f64(chance));
                 self.inner.draining.run_until_cancelled(waited).await?;
+                hand = self.inner.hand().await?;
                 if !self.claim().await {
                     return None;
                 }

@@ -17,6 +17,7 @@ pub const DEFAULTS: &str = include_str!("../config.toml");
 pub(crate) struct Settings {
     lease_ms: u64,
     step_ms: u64,
+    at_once: usize,
     answer_ms: u64,
     reconcile_hours: u32,
     pub acquirer: acquirer::Settings,
@@ -41,6 +42,11 @@ impl Section for Settings {
             self.acquirer.within().as_millis(),
             self.step_ms
         );
+        ensure!(
+            (1..=10_000).contains(&self.at_once),
+            "billing.at_once must be 1 to 10000, is {}",
+            self.at_once
+        );
         ensure!(self.answer_ms >= 1000, "billing.answer_ms must be at least 1000, is {}", self.answer_ms);
         ensure!(
             (1..=720).contains(&self.reconcile_hours),
@@ -55,7 +61,7 @@ impl Settings {
     /// The times of payments and refunds.
     pub fn rules(&self) -> Rules {
         let (lease, step) = (Duration::from_millis(self.lease_ms), Duration::from_millis(self.step_ms));
-        Rules { lease, step, ..Rules::default() }
+        Rules { lease, step, at_once: self.at_once, ..Rules::default() }
     }
 
     /// How long who asks waits at most.
@@ -91,6 +97,7 @@ pub(crate) mod tests {
         let wrong = [
             ("lease_ms = 4000", "billing.lease_ms"),
             ("step_ms = 3000", "billing.step_ms"),
+            ("at_once = 0", "billing.at_once"),
             ("answer_ms = 1", "billing.answer_ms"),
             ("reconcile_hours = 0", "billing.reconcile_hours"),
         ];

@@ -9,7 +9,7 @@ use artel_proto::process::{Saga, SagaState};
 use artel_repo::Commit;
 use bytes::Bytes;
 
-use super::toy::{Dies, Fault, Hangs, World};
+use super::toy::{Dies, Fault, Hangs, Plan, World};
 use crate::{Begin, Moment, Point, Way};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,4 +172,57 @@ async fn storage_that_goes_away_in_the_middle_loses_nothing() {
         assert_eq!(saga.state(), SagaState::Done);
         case.check(&saga).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_many_are_worked_on_at_once_and_more_wait_before_they_begin() {
+    let world = World::start().await;
+    let mut case = world.case();
+    case.rules.at_once = 1;
+    let at = Point { step: "b", way: Way::Forward, moment: Moment::Recorded };
+    let during = Duration::from_millis(300);
+    let engine = case.engine().with_mishaps(Arc::new(Hangs { at, during }));
+    case.begin(&engine).await.unwrap();
+    let begin = |id: String| Begin {
+        subject: Plan { id: id.clone(), ..case.plan.clone() },
+        key: format!("test/{id}"),
+        digest: Bytes::from_static(b"toy"),
+        commit: Commit::new(),
+        id,
+    };
+    let other = artel_util::new_id();
+    let hurried = Call { deadline: Some(Instant::now() + Duration::from_millis(50)), ..case.call.clone() };
+    let refused = engine.begin(&hurried, begin(other.clone())).await.unwrap_err();
+    assert_eq!(refused.reason(), "BUSY");
+    assert_eq!(case.repo.get::<Saga>(&case.call, &other).await.unwrap(), None, "nothing was begun");
+    engine.begin(&case.call, begin(other.clone())).await.unwrap();
+    for id in [&case.plan.id, &other] {
+        assert_eq!(engine.wait(&case.call, id).await.unwrap().state(), SagaState::Done);
+    }
+}
+
+/// What waits for its next attempt leaves its turn to others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_saga_that_waits_keeps_nobody_waiting() {
+    let world = World::start().await;
+    let mut case = world.case();
+    case.rules.at_once = 1;
+    // The bank is away for long after the first saga has come to it.
+    case.rules.first_pause = Duration::from_secs(60);
+    case.rules.longest_pause = Duration::from_secs(60);
+    case.befall("charge", Way::Forward, [Fault::Away]);
+    let engine = case.engine();
+    case.begin(&engine).await.unwrap();
+    let id = artel_util::new_id();
+    let begin = Begin {
+        subject: Plan { id: id.clone(), ..case.plan.clone() },
+        key: format!("test/{id}"),
+        digest: Bytes::from_static(b"toy"),
+        commit: Commit::new(),
+        id: id.clone(),
+    };
+    engine.begin(&case.call, begin).await.unwrap();
+    assert_eq!(engine.wait(&case.call, &id).await.unwrap().state(), SagaState::Done);
+    let waits: Saga = case.repo.get(&case.call, &case.plan.id).await.unwrap().unwrap();
+    assert_eq!((waits.state(), waits.step.as_str()), (SagaState::Running, "charge"), "{waits:?}");
 }
