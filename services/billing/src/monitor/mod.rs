@@ -3,15 +3,17 @@
 mod gather;
 mod invariants;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use artel_client::Call;
-use artel_proto::billing::{CheckInvariantsResponse, Invariant, Payment};
+use artel_proto::billing::{CheckInvariantsResponse, Invariant, Payment, PaymentStatus};
 use artel_proto::persist::Operator;
-use artel_repo::{Direction, Filter, Query, Repo};
+use artel_repo::{Filter, Query, Repo};
 use artel_util::Error;
-use artel_util::time::{from_chrono, to_chrono};
+use artel_util::time::from_chrono;
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Mutex;
 
 use self::gather::{gather, points_of};
 use self::invariants::{NAMES, POINTS, broken};
@@ -20,26 +22,38 @@ use self::invariants::{NAMES, POINTS, broken};
 const PAGE: i32 = 100;
 /// So many examples are named of each invariant.
 const EXAMPLES: usize = 5;
-/// What is watched all the time: payments of so long, that nothing has happened to for so long.
-const RECENT: TimeDelta = TimeDelta::hours(1);
+/// A payment that nothing has happened to for so long must be as it has to be.
 const SETTLED: TimeDelta = TimeDelta::seconds(60);
+/// Where the watch begins when a process starts: with what happened since so long ago.
+const LOOK_BACK: TimeDelta = TimeDelta::hours(1);
 
 /// Counts what breaks the invariants. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Monitor {
     repo: Repo,
+    watched: Arc<Mutex<Watched>>,
+}
+
+/// How far the watch is, and what it found broken, to be looked at until it is mended.
+struct Watched {
+    until: DateTime<Utc>,
+    /// Ids of payments by workspace.
+    broken: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What was counted so far.
 #[derive(Default)]
 struct Tally {
     payments: i64,
-    broken: BTreeMap<&'static str, Vec<String>>,
+    broken: BTreeMap<&'static str, BTreeSet<String>>,
+    /// The payments that have a part in it.
+    suspects: BTreeSet<String>,
 }
 
 impl Monitor {
     pub fn new(repo: Repo) -> Self {
-        Self { repo }
+        let watched = Watched { until: Utc::now() - LOOK_BACK, broken: BTreeMap::new() };
+        Self { repo, watched: Arc::new(Mutex::new(watched)) }
     }
 
     /// Counts over all payments of the call's workspace that nothing has happened to for so many seconds.
@@ -47,39 +61,51 @@ impl Monitor {
         let mut tally = Tally::default();
         let until = Utc::now() - TimeDelta::seconds(older_than.into());
         self.count(call, DateTime::UNIX_EPOCH, until, &mut tally).await?;
-        let invariants = NAMES.iter().map(|name| {
-            let broken = tally.broken.get(name).map_or(&[][..], Vec::as_slice);
-            Invariant {
-                name: (*name).to_owned(),
-                violations: i64::try_from(broken.len()).unwrap_or(i64::MAX),
-                examples: broken.iter().take(EXAMPLES).cloned().collect(),
-            }
+        let invariants = NAMES.iter().map(|name| Invariant {
+            name: (*name).to_owned(),
+            violations: i64::try_from(tally.violations(name)).unwrap_or(i64::MAX),
+            examples: tally.examples(name),
         });
         Ok(CheckInvariantsResponse { invariants: invariants.collect(), payments: tally.payments })
     }
 
-    /// Shows in metrics what recent payments break, in whatever workspace.
+    /// Shows in metrics what is broken, in whatever workspace: looks at the payments that something has happened to since
+    /// the last look, and again at those that were broken then.
     pub async fn watch(&self, call: &Call) -> Result<(), Error> {
-        let (now, mut tally) = (Utc::now(), Tally::default());
-        for workspace in self.repo.workspaces::<Payment>(call, made(now - RECENT, now - SETTLED)).await? {
-            let call = Call { workspace, ..call.clone() };
-            self.count(&call, now - RECENT, now - SETTLED, &mut tally).await?;
+        self.watch_until(call, Utc::now() - SETTLED).await
+    }
+
+    pub(crate) async fn watch_until(&self, call: &Call, until: DateTime<Utc>) -> Result<(), Error> {
+        let mut watched = self.watched.lock().await;
+        let mut left: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+        let touched = self.repo.workspaces::<Payment>(call, touched(watched.until, until)).await?;
+        let workspaces: BTreeSet<String> =
+            touched.into_iter().chain(watched.broken.keys().cloned()).collect();
+        for workspace in workspaces {
+            let (call, mut tally) = (Call { workspace: workspace.clone(), ..call.clone() }, Tally::default());
+            self.count(&call, watched.until, until, &mut tally).await?;
+            for known in watched.broken.get(&workspace).into_iter().flatten() {
+                let payment = self.repo.get_many::<Payment>(&call, [known.clone()]).await?;
+                self.count_page(&call, payment, &mut tally).await?;
+            }
+            for name in NAMES {
+                *counts.entry(name).or_default() += tally.violations(name);
+                let examples = tally.examples(name).join(" ");
+                if !examples.is_empty() {
+                    tracing::error!(invariant = name, workspace, examples, "an invariant is broken");
+                }
+            }
+            if !tally.suspects.is_empty() {
+                left.insert(workspace, tally.suspects);
+            }
         }
         for name in NAMES {
-            let broken = tally.broken.get(name).map_or(&[][..], Vec::as_slice);
-            if !broken.is_empty() {
-                let examples = broken.iter().take(EXAMPLES).map(String::as_str).collect::<Vec<_>>().join(" ");
-                tracing::error!(
-                    invariant = name,
-                    violations = broken.len(),
-                    examples,
-                    "an invariant is broken"
-                );
-            }
             #[allow(clippy::cast_precision_loss)]
             metrics::gauge!("artel_billing_invariant_violations", "invariant" => name)
-                .set(broken.len() as f64);
+                .set(counts.get(name).copied().unwrap_or_default() as f64);
         }
+        *watched = Watched { until, broken: left };
         Ok(())
     }
 
@@ -92,12 +118,9 @@ impl Monitor {
     ) -> Result<(), Error> {
         let mut token = String::new();
         loop {
-            let query = made(since, until).order("create_time", Direction::Ascending).page(PAGE, token);
+            let query = touched(since, until).page(PAGE, token);
             let page = self.repo.query::<Payment>(call, query).await?;
-            let settled = |payment: &Payment| {
-                payment.update_time.as_ref().and_then(to_chrono).is_none_or(|moment| moment <= until)
-            };
-            self.count_page(call, page.items.into_iter().filter(settled).collect(), tally).await?;
+            self.count_page(call, page.items, tally).await?;
             token = page.next_page_token;
             if token.is_empty() {
                 return Ok(());
@@ -115,22 +138,35 @@ impl Monitor {
             let again = self.repo.get_many::<Payment>(call, ids).await?;
             for seen in gather(&self.repo, call, again).await? {
                 for name in broken(&seen) {
-                    tally.broken.entry(name).or_default().push(seen.payment.id.clone());
+                    tally.broken.entry(name).or_default().insert(seen.payment.id.clone());
+                    tally.suspects.insert(seen.payment.id.clone());
                 }
             }
         }
         for user in points_of(&self.repo, call, &payments).await? {
-            let broken = tally.broken.entry(POINTS).or_default();
-            if !broken.contains(&user) {
-                broken.push(user);
-            }
+            let of_user = payments.iter().filter(|payment| payment.user_id == user);
+            tally.suspects.extend(of_user.map(|payment| payment.id.clone()));
+            tally.broken.entry(POINTS).or_default().insert(user);
         }
         Ok(())
     }
 }
 
-fn made(since: DateTime<Utc>, until: DateTime<Utc>) -> Query {
+impl Tally {
+    fn violations(&self, name: &str) -> usize {
+        self.broken.get(name).map_or(0, BTreeSet::len)
+    }
+
+    fn examples(&self, name: &str) -> Vec<String> {
+        self.broken.get(name).into_iter().flatten().take(EXAMPLES).cloned().collect()
+    }
+}
+
+/// The payments that are over, or should be, and that something happened to after one moment and until another.
+fn touched(since: DateTime<Utc>, until: DateTime<Utc>) -> Query {
+    let over = [PaymentStatus::Captured, PaymentStatus::Completed, PaymentStatus::Failed];
     Query::new()
-        .filter(Filter::compare("create_time", Operator::GreaterOrEqual, [from_chrono(since).into()]))
-        .filter(Filter::compare("create_time", Operator::LessOrEqual, [from_chrono(until).into()]))
+        .filter(Filter::one_of("status", over.map(|status| status.as_str_name())))
+        .filter(Filter::compare("update_time", Operator::Greater, [from_chrono(since).into()]))
+        .filter(Filter::compare("update_time", Operator::LessOrEqual, [from_chrono(until).into()]))
 }

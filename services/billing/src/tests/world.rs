@@ -41,6 +41,8 @@ pub const STOCK: i64 = 10;
 
 /// The services that a payment needs, and `billing`, each as in production.
 pub struct World {
+    /// Where `billing` listens.
+    pub url: String,
     pub mesh: LocalMesh,
     pub bank: Running<Bank>,
     pub printer: Running<Printer>,
@@ -89,8 +91,9 @@ impl World {
         mesh.serve(artel_order::service(mesh.host("order")).await.unwrap()).await.unwrap();
         mesh.serve(artel_robotics::service(mesh.host("robotics")).await.unwrap()).await.unwrap();
         mesh.serve(artel_bonus::service(mesh.host("bonus")).await.unwrap()).await.unwrap();
-        mesh.serve(crate::service(mesh.host("billing")).await.unwrap()).await.unwrap();
-        Self { mesh, bank, printer, config, numbers: AtomicI32::new(0), database }
+        let service = crate::service(mesh.host("billing")).await.unwrap();
+        let url = format!("http://{}", mesh.serve(service).await.unwrap());
+        Self { url, mesh, bank, printer, config, numbers: AtomicI32::new(0), database }
     }
 
     pub fn repo(&self) -> Repo {
