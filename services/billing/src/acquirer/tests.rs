@@ -24,7 +24,7 @@ async fn banks() -> Vec<(Running<Bank>, Box<dyn Acquirer>)> {
     [halyk, plain].into_iter().zip(clients).collect()
 }
 
-fn halyk_settings(url: &str) -> HalykSettings {
+pub(super) fn halyk_settings(url: &str) -> HalykSettings {
     let known = bank::Options::default();
     HalykSettings {
         url: format!("{url}/api"),
@@ -40,7 +40,7 @@ fn plain_settings(url: &str) -> PlainSettings {
     PlainSettings { url: url.to_owned(), api_key: Secret::new(bank::Options::default().api_key) }
 }
 
-fn charge(token: &str, amount_minor: i64) -> Charge {
+pub(super) fn charge(token: &str, amount_minor: i64) -> Charge {
     Charge {
         key: new_id(),
         amount_minor,

@@ -212,4 +212,27 @@ mod tests {
         assert_eq!(payment_of(b"{}"), None);
         assert_eq!(payment_of(b"<html>"), None);
     }
+
+    #[tokio::test]
+    async fn an_invoice_that_carries_another_payment_is_not_ours() {
+        use crate::acquirer::tests::{charge, halyk_settings};
+        use artel_vendors::bank::{self, Effect};
+
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let bank = bank::start(bank::Options::default()).await.unwrap();
+        let halyk = Halyk::new(&halyk_settings(&bank.url()), Duration::from_secs(5)).unwrap();
+        let (first, second) = (charge("tok_visa_4242", 100), charge("tok_visa_4242", 100));
+        // The first is paid under the number that the second would have.
+        let (number, amount) = (invoice(&second.key), major(100, "KZT").unwrap());
+        let reply = halyk.0.pay(&first, &number, &amount, halyk.0.deadline()).await.unwrap();
+        assert!(reply.status.is_success());
+        assert_eq!(halyk.find_charge(&second.key).await.unwrap(), None);
+        let answer = halyk.charge(&second).await;
+        assert!(
+            matches!(answer, Answer::Refused { ref reason, .. } if reason == "not_accepted"),
+            "{answer:?}"
+        );
+        let charged = bank.ledger().iter().filter(|it| matches!(it.effect, Effect::Charged(_))).count();
+        assert_eq!(charged, 1);
+    }
 }
