@@ -304,6 +304,8 @@ pub(crate) async fn pay(
     within: Duration,
 ) -> Result<PayOrderResponse, Error> {
     let user_id = call.user_id()?;
+    let until = Instant::now().checked_add(call.time_left(within));
+    let call = &Call { deadline: until, ..call.clone() };
     let payments = engine.process();
     let key = format!("payment.pay/{user_id}/{}", asked.idempotency_key);
     let id = match payments.repo.recall(call, &key, digest(asked)).await? {
@@ -320,8 +322,7 @@ pub(crate) async fn pay(
             engine.begin(call, begin).await?
         }
     };
-    let until = Instant::now().checked_add(call.time_left(within));
-    let saga = engine.wait(&Call { deadline: until, ..call.clone() }, &id).await?;
+    let saga = engine.wait(call, &id).await?;
     if saga.state() == SagaState::Undone {
         return Err(refusal(&saga));
     }

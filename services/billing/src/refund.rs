@@ -208,14 +208,15 @@ pub(crate) async fn refund(
     asked: &RefundPaymentRequest,
     within: Duration,
 ) -> Result<Refund, Error> {
+    let until = Instant::now().checked_add(call.time_left(within));
+    let call = &Call { deadline: until, ..call.clone() };
     let refunds = engine.process();
     let key = format!("payment.refund/{}/{}", call.user_id()?, asked.idempotency_key);
     let id = match refunds.repo.recall(call, &key, digest(asked)).await? {
         Some(id) => String::from_utf8_lossy(&id).into_owned(),
         None => begin(engine, call, asked, &key).await?,
     };
-    let until = Instant::now().checked_add(call.time_left(within));
-    let saga = engine.wait(&Call { deadline: until, ..call.clone() }, &id).await?;
+    let saga = engine.wait(call, &id).await?;
     debug_assert_eq!(saga.state(), SagaState::Done);
     let refund: Option<Refund> = refunds.repo.get(call, &id).await?;
     let refund = refund.ok_or(Refusal::NoSuchPayment)?;
