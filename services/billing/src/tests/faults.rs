@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use artel_process::{Mishap, Moment, Point, Process as _, Rules, Way};
+use artel_process::{Engine, Mishap, Moment, Point, Process as _, Rules, Way};
 use artel_proto::billing::{Payment, PaymentStatus};
 use artel_vendors::{Act, Faults};
 use futures::StreamExt as _;
@@ -27,9 +27,18 @@ fn point(step: &'static str, way: Way, moment: Moment) -> Point {
 
 /// Pays while this happens; how often it did, and how it ended.
 async fn befall(world: &World, mishaps: Vec<Befalls>) -> (Vec<usize>, PaymentStatus) {
+    befall_at(world, mishaps, |mishaps| world.copy(mishaps)).await
+}
+
+/// The same at a copy that is made so.
+async fn befall_at(
+    world: &World,
+    mishaps: Vec<Befalls>,
+    copy: impl FnOnce(All) -> Engine<Payments>,
+) -> (Vec<usize>, PaymentStatus) {
     let guest = world.guest().await;
     let struck: Vec<_> = mishaps.iter().map(|one| one.struck.clone()).collect();
-    let copy = world.copy(All(mishaps));
+    let copy = copy(All(mishaps));
     let mut paid = world.pay_at(&copy, &guest, BONUS).await;
     if paid.as_ref().is_err_and(|error| error.reason() == "PROCESS_DIED") {
         // Nothing was begun: the guest asks again, and gets to another copy.
@@ -90,6 +99,29 @@ async fn a_refusal_and_a_death_at_any_point_back_leave_nothing() {
         }
     });
     cases.await;
+    assert_eq!(world.violations().await, vec![]);
+}
+
+/// The bank has taken the money, its answer is lost, and there is no second attempt: the way back begins with the charge
+/// itself, which is found and given back, whoever dies on that way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_while_a_charge_is_given_back_gives_it_back_once() {
+    let world = World::start().await;
+    let points = Payments::table().points_back(&paying(), "charge");
+    assert_eq!(points.len(), 2 * 4 + 1);
+    let cases = futures::stream::iter(points).for_each_concurrent(SIDE_BY_SIDE, |at| {
+        let world = &world;
+        async move {
+            let lost = Befalls::new(point("charge", Way::Forward, Moment::Effected), Mishap::Loss, 1);
+            let mishaps = vec![lost, Befalls::new(at, Mishap::Death, 1)];
+            let rules = Rules { lease: Duration::from_secs(5), attempts: 1, ..Rules::default() };
+            let ended = befall_at(world, mishaps, |mishaps| world.copy_with(mishaps, rules)).await;
+            assert_eq!(ended, (vec![1, 1], PaymentStatus::Failed), "{at:?}");
+        }
+    });
+    cases.await;
+    // Taken and given back, nine times each.
+    assert_eq!(world.bank.ledger().len(), 2 * 9);
     assert_eq!(world.violations().await, vec![]);
 }
 
