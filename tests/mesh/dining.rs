@@ -130,6 +130,13 @@ pub async fn bank(mesh: &Mesh, payment_id: &str) -> (i64, i64, usize) {
     (charges.iter().sum(), refunds.map(|it| number(&it["amountMinor"])).sum(), charges.len())
 }
 
+/// How many receipts of a payment are on paper.
+pub async fn printed(mesh: &Mesh, payment_id: &str) -> usize {
+    let effects = ledger(mesh, "printer").await;
+    let printed = effects.iter().filter(|it| it["kind"] == "printed");
+    printed.filter(|it| it["slip"]["externalId"] == payment_id).count()
+}
+
 /// The code that came to a phone last.
 pub async fn code(mesh: &Mesh, phone: &str) -> String {
     eventually("a code by SMS", PATIENCE, async || {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::dining::{Guest, bank, code, faults, ledger, number, open_kitchen, phone, staff};
+use crate::dining::{Guest, bank, code, faults, ledger, number, open_kitchen, phone, printed, staff};
 use crate::support::{Mesh, eventually, unique};
 
 #[tokio::test]
@@ -50,9 +50,11 @@ async fn a_guest_signs_in_orders_pays_with_card_and_points_and_is_called() {
         (mine.count() == 3).then_some(())
     })
     .await;
-    let receipts = ledger(&mesh, "printer").await;
-    let printed = receipts.iter().filter(|it| it["externalId"] == payment_id).count();
-    assert_eq!(printed, 1, "one receipt: {receipts:?}");
+    eventually("the receipt", Duration::from_secs(30), async || {
+        (printed(&mesh, payment_id).await > 0).then_some(())
+    })
+    .await;
+    assert_eq!(printed(&mesh, payment_id).await, 1, "one receipt");
     assert!(guest.points().await > 0, "points were earned");
 
     // A part is given back, then the rest, and no more.
@@ -178,6 +180,5 @@ async fn receipts_wait_for_a_dead_printer_and_are_printed_once() {
         (!waiting().await).then_some(())
     })
     .await;
-    let printed = ledger(&mesh, "printer").await;
-    assert_eq!(printed.iter().filter(|it| it["externalId"] == payment_id).count(), 1, "{printed:?}");
+    assert_eq!(printed(&mesh, payment_id).await, 1);
 }

@@ -11,6 +11,7 @@ mod tell;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -86,9 +87,12 @@ impl Evening {
         bank.faults(&json!({"failPercent": self.bank_fails, "losePercent": self.bank_loses})).await?;
         printer.faults(&json!({"down": true})).await?;
         let dead_until = Instant::now() + Duration::from_secs(self.printer_dead);
+        let waited = Arc::new(AtomicUsize::new(0));
+        let printing =
+            tokio::spawn(watch_printer(printer.clone(), staff.clone(), dead_until, waited.clone()));
 
         let orders: Arc<Mutex<HashMap<u64, String>>> = Arc::default();
-        let served = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let served = Arc::new(AtomicU64::new(0));
         let serving = {
             let (orders, served, staff) = (orders.clone(), served.clone(), staff.clone());
             tokio::spawn(async move {
@@ -98,7 +102,7 @@ impl Evening {
                     if let Some(order) = order
                         && staff::hand_over(&staff, &order).await.is_ok()
                     {
-                        served.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        served.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             })
@@ -121,16 +125,10 @@ impl Evening {
         let paid = meals.iter().filter(|meal| meal.paid.is_some()).count() as u64;
         progress.next("the kitchen cooks, the board calls, guests fetch");
         let begun = Instant::now();
-        let mut waited = 0;
         loop {
-            if Instant::now() > dead_until {
-                printer.mend().await?;
-            } else {
-                waited = waited.max(staff::receipts_waiting(&staff).await?);
-            }
-            let done = served.load(std::sync::atomic::Ordering::Relaxed);
+            let done = served.load(Ordering::Relaxed);
             progress.at(done, paid, &screen.now());
-            let printed = Instant::now() > dead_until && staff::receipts_waiting(&staff).await? == 0;
+            let printed = printing.is_finished() && staff::receipts_waiting(&staff).await? == 0;
             if done >= paid && printed {
                 break;
             }
@@ -142,6 +140,7 @@ impl Evening {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
         serving.abort();
+        printing.await??;
 
         progress.next("the numbers of the day");
         // Numbers are no older than two seconds.
@@ -152,7 +151,7 @@ impl Evening {
             numbers_before,
             effects: bank.ledger(charged_before).await?,
             receipts: printed(&printer.ledger(printed_before).await?),
-            receipts_waited: waited,
+            receipts_waited: waited.load(Ordering::Relaxed),
             sms: phones.count(),
             invariants: operator.ask(&["restaurant", "check", "--older-than", "0"]).await?,
             meals,
@@ -160,6 +159,21 @@ impl Evening {
         progress.done();
         Ok(report.tell())
     }
+}
+
+/// Counts the most receipts that wait while the printer is dead, and has it mended when its time has come.
+async fn watch_printer(
+    printer: Sandbox,
+    staff: Api,
+    dead_until: Instant,
+    most: Arc<AtomicUsize>,
+) -> anyhow::Result<()> {
+    while Instant::now() < dead_until {
+        most.fetch_max(staff::receipts_waiting(&staff).await?, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    most.fetch_max(staff::receipts_waiting(&staff).await?, Ordering::Relaxed);
+    printer.mend().await
 }
 
 /// How many receipts are on paper, of what the printer did.
