@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::shop::{PASSWORD, Person};
+use crate::shop::Person;
 use crate::support::{Answer, Mesh, PATIENCE, eventually, unique};
 
 /// A guest who has signed in by phone.
@@ -89,14 +89,8 @@ impl Guest {
 
 /// Somebody with every role of the restaurant.
 pub async fn staff(mesh: &Mesh) -> Person {
-    let mut person = Person::register(mesh, "en").await;
-    for role in ["cashier", "hall_staff", "bonus_manager", "analyst", "kitchen_manager", "menu_editor"] {
-        mesh.artel(&["role", "grant", &person.email, role]);
-    }
-    let body = json!({"email": person.email, "password": PASSWORD});
-    let answer = mesh.post("/api/v1/auth/login", None, &body).await.ok();
-    person.token = answer["accessToken"].as_str().unwrap().to_owned();
-    person
+    let roles = ["cashier", "hall_staff", "bonus_manager", "analyst", "kitchen_manager", "menu_editor"];
+    Person::with_roles(mesh, roles).await
 }
 
 /// The menu and the kitchen of the demo; a second time changes nothing.

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use artel_discovery::Consul;
 use serde_json::{Value, json};
 
+use crate::dining::{Guest, open_kitchen};
 use crate::shop::Person;
-use crate::support::{Mesh, PATIENCE};
+use crate::support::{Mesh, PATIENCE, unique};
 
 /// What shows itself only where something went wrong, or with a Fluent receiver.
-const SELDOM: [&str; 20] = [
+const SELDOM: [&str; 22] = [
     "artel_client_retries_total",
     "artel_events_unroutable_total",
     "artel_log_lines_dropped_total",
@@ -27,6 +28,8 @@ const SELDOM: [&str; 20] = [
     "artel_persist_watchers",
     "artel_persist_watchers_behind_total",
     "artel_persist_watchers_cut_total",
+    "artel_process_stuck_total",
+    "artel_process_takeovers_total",
     "artel_redis_errors_total",
     "artel_requests_shed_total",
     "artel_webhooks_settled_total",
@@ -34,7 +37,8 @@ const SELDOM: [&str; 20] = [
     "gateway_xds_nacks_total",
 ];
 
-const SERVICES: [&str; 7] = ["catalog", "gateway", "identity", "notify", "order", "persist", "webhook"];
+const SERVICES: [&str; 9] =
+    ["billing", "catalog", "gateway", "identity", "notify", "order", "persist", "robotics", "webhook"];
 
 /// The metrics that the dashboard's expressions name.
 fn shown() -> BTreeSet<String> {
@@ -78,6 +82,12 @@ async fn a_running_mesh_exports_what_the_dashboard_shows() {
     let product = editor.product("чай для измерений", 100, 5).await;
     editor.order(&product, 1).await.ok();
     mesh.read("/api/v1/categories", None).await.ok();
+    // A screen that stays, and a meal that is paid.
+    open_kitchen(&mesh);
+    let _screen = mesh.http.get(format!("{}/api/display/events", mesh.api)).send().await.unwrap();
+    let guest = Guest::new(&mesh).await;
+    let meal = guest.order(1).await;
+    guest.pay(&meal, 0, &unique("pay")).await.ok();
     // Who has no role may not do this, says the service.
     let reader = Person::register(&mesh, "ru").await;
     let body = json!({"name": "чужое", "price": {"amountMinor": "1", "currency": "RUB"}});

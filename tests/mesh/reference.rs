@@ -52,6 +52,10 @@ async fn every_example_is_taken_and_every_answer_is_what_the_document_says() {
     let (mut sent, mut fine, mut wrongs) = (0, 0, Vec::new());
     for (path, verb, operation) in operations {
         let at = format!("{verb} {path}");
+        // The board's events do not end.
+        if operation["responses"]["200"]["content"]["text/event-stream"].is_object() {
+            continue;
+        }
         let body = &operation["requestBody"]["content"]["application/json"]["example"];
         if !operation["requestBody"].is_null() && body.is_null() {
             continue;

@@ -32,8 +32,15 @@ impl Person {
 
     /// Somebody who may write the catalogue.
     pub async fn editor(mesh: &Mesh) -> Self {
+        Self::with_roles(mesh, ["catalog_editor"]).await
+    }
+
+    /// Somebody with these roles.
+    pub async fn with_roles(mesh: &Mesh, roles: impl IntoIterator<Item = &str>) -> Self {
         let mut person = Self::register(mesh, "en").await;
-        mesh.artel(&["role", "grant", &person.email, "catalog_editor"]);
+        for role in roles {
+            mesh.artel(&["role", "grant", &person.email, role]);
+        }
         let body = json!({"email": person.email, "password": PASSWORD});
         let answer = mesh.post("/api/v1/auth/login", None, &body).await.ok();
         person.token = answer["accessToken"].as_str().unwrap().to_owned();

@@ -229,9 +229,18 @@ async fn a_call_does_not_wait_for_a_connection_for_long() {
     let error = first.unwrap().unwrap_err();
     assert_eq!((error.code(), error.reason()), (Code::ResourceExhausted, "POOL_EXHAUSTED"));
     superuser.batch_execute("COMMIT").await.unwrap();
+    let mut served = 0;
     while let Some(got) = hanging.next().await {
-        assert_eq!(got.unwrap().unwrap().items.len(), 1);
+        match got.unwrap() {
+            Ok(page) => {
+                assert_eq!(page.items.len(), 1);
+                served += 1;
+            }
+            // Where connections open slowly, more than one may have waited for one in vain.
+            Err(error) => assert_eq!(error.reason(), "POOL_EXHAUSTED"),
+        }
     }
+    assert!(served > 0, "what hung was answered when it could be");
 }
 
 #[tokio::test(flavor = "multi_thread")]
